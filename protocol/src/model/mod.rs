@@ -1,0 +1,13 @@
+//! The nouns that the journal stores and the wire carries.
+//!
+//! Invariant: serialisable, comparable, free of behaviour beyond their own shape.
+
+pub mod fact;
+pub mod ids;
+pub mod permission;
+pub mod session;
+
+pub use fact::{Fact, TurnOutcome, Usage};
+pub use ids::{ClientId, Epoch, Seq, SessionId};
+pub use permission::{Outcome, Permission, PermissionOption};
+pub use session::{Cost, Link, OrphanPolicy, RemovedReason, Role, SessionInfo, SessionState, SuspendReason};

@@ -1,0 +1,357 @@
+//! What the daemon says: answers, which carry the request's id, and what it sends unasked.
+
+use super::ErrorCode;
+use crate::model::{
+    ClientId, Epoch, Fact, Link, Permission, RemovedReason, Role, Seq, SessionId, SessionInfo,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Limits a client should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The longest line the daemon reads, in bytes.
+    pub max_line_bytes: u64,
+    /// How many requests may wait for their answer on one connection.
+    pub max_outstanding: u32,
+    /// How many prompts may wait in one session.
+    pub max_queued_prompts: u32,
+}
+
+/// One session of a `subscribed` answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubscribedSession {
+    /// The session as it is now.
+    pub session: SessionInfo,
+    /// The number of its last record.
+    pub head: Seq,
+    /// What waits for an answer.
+    pub pending_permissions: Vec<Permission>,
+    /// How the daemon stands to its agent.
+    pub link: Link,
+}
+
+/// A record on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Whose.
+    pub session_id: SessionId,
+    /// Under which epoch it was written.
+    pub epoch: Epoch,
+    /// Its number.
+    pub seq: Seq,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// What happened.
+    pub fact: Fact,
+}
+
+/// A cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The epoch of the record.
+    pub epoch: Epoch,
+    /// The record's number.
+    pub seq: Seq,
+}
+
+/// A subscriber, in `members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub client_id: ClientId,
+    /// Its seat, for people.
+    #[serde(default)]
+    pub identity: Option<String>,
+    /// As what.
+    pub role: Role,
+    /// Its place in the join order.
+    pub join: u64,
+    /// Whether it owns the session.
+    pub is_owner: bool,
+    /// Whether it is the client that asks.
+    pub is_you: bool,
+    /// False while it may still come back.
+    pub connected: bool,
+    /// When it joined, in seconds since the Unix epoch.
+    pub since: i64,
+    /// Its process, while connected.
+    #[serde(default)]
+    pub pid: Option<i32>,
+}
+
+/// An agent the daemon can start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentInfo {
+    /// What `create_session` names.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// Whether its program was found.
+    pub installed: bool,
+}
+
+/// A session's live runner, in `daemon_status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerInfo {
+    /// Whose.
+    pub session_id: SessionId,
+    /// Which start of the agent.
+    pub generation: u64,
+    /// The runner's process, once known.
+    pub pid: Option<i32>,
+    /// The agent's process, once known.
+    pub agent_pid: Option<i32>,
+    /// How the daemon stands to it.
+    pub link: Link,
+}
+
+/// A line from the daemon. Answers carry `request_id`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Message {
+    /// Answers `hello`.
+    Welcome {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The protocol spoken.
+        protocol: u32,
+        /// The daemon's version.
+        daemon_version: String,
+        /// Who the client is.
+        client_id: ClientId,
+        /// Proves it on the next connection.
+        resume_token: String,
+        /// The store's continuity number.
+        epoch: Epoch,
+        /// Limits.
+        limits: Limits,
+    },
+    /// Answers `list_sessions`.
+    SessionList {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The sessions, most recently active first.
+        sessions: Vec<SessionInfo>,
+        /// How many sessions outside the answer have ended.
+        #[serde(default)]
+        ended: u32,
+        /// Asks for the next page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_cursor: Option<String>,
+    },
+    /// Answers `create_session`.
+    SessionCreated {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session: SessionInfo,
+        /// The record of its first prompt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input_seq: Option<Seq>,
+    },
+    /// Answers `get_session`.
+    Session {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session: SessionInfo,
+        /// Its subscribers.
+        members: Vec<Member>,
+        /// What was started, without the values of its environment.
+        launch: serde_json::Value,
+    },
+    /// Answers `subscribe`, once; then come the records.
+    Subscribed {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The sessions joined.
+        sessions: Vec<SubscribedSession>,
+    },
+    /// Answers `input`: it is committed and synced.
+    Accepted {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session_id: SessionId,
+        /// The record of the prompt.
+        seq: Seq,
+    },
+    /// Answers `who`.
+    Members {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session_id: SessionId,
+        /// Its subscribers, in join order.
+        members: Vec<Member>,
+    },
+    /// Answers `read_records`.
+    Records {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session_id: SessionId,
+        /// The records, in order.
+        records: Vec<Record>,
+        /// The session's last record.
+        head: Seq,
+    },
+    /// Answers `list_agents`.
+    Agents {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The agents.
+        agents: Vec<AgentInfo>,
+    },
+    /// Answers `daemon_status`.
+    DaemonStatus {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The daemon's process.
+        pid: u32,
+        /// Its version.
+        version: String,
+        /// The protocol it speaks.
+        protocol: u32,
+        /// Its socket.
+        socket: String,
+        /// The store's continuity number.
+        epoch: Epoch,
+        /// Sessions that have not ended.
+        sessions: u64,
+        /// Live runners.
+        runners: Vec<RunnerInfo>,
+        /// When it started, in seconds since the Unix epoch.
+        started_at: i64,
+        /// What is wrong, in sentences; empty when nothing is.
+        #[serde(default)]
+        problems: Vec<String>,
+    },
+    /// Answers a request that has nothing more to say.
+    Ok {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
+    /// Answers a request that failed, or reports a fault of the connection.
+    Error {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session concerned.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_id: Option<SessionId>,
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+    },
+    /// Answers `ping`.
+    Pong {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
+    /// Asks the client for a sign of life.
+    Ping {},
+    /// A session was created; to every client.
+    SessionNotification {
+        /// The session.
+        session: SessionInfo,
+    },
+    /// Something about a session changed; to every client, at most four times a second.
+    SessionUpdated {
+        /// The session.
+        session: SessionInfo,
+    },
+    /// A session left the default list; to every client.
+    SessionRemoved {
+        /// Which.
+        session_id: SessionId,
+        /// Why.
+        reason: RemovedReason,
+    },
+    /// Ownership passed on; to every client.
+    OwnershipTransferred {
+        /// Of which session.
+        session_id: SessionId,
+        /// To whom; null when the session is vacant.
+        new_owner_id: Option<ClientId>,
+        /// Whether that is the client that reads this.
+        you_are_owner: bool,
+    },
+    /// A record of a subscribed session.
+    Record(Record),
+    /// The cursor's future was lost; cut back to here and go on.
+    Rewind {
+        /// Of which session.
+        session_id: SessionId,
+        /// The last record that still stands.
+        to: Cursor,
+    },
+    /// Records that can no longer be replayed.
+    Gap {
+        /// Of which session.
+        session_id: SessionId,
+        /// The first one missing.
+        from: Seq,
+        /// The last one missing.
+        to: Seq,
+        /// Why.
+        reason: String,
+    },
+    /// The daemon closes the connection.
+    Closing {
+        /// `slow`, `shutdown`, `replaced`, `silent`.
+        reason: String,
+        /// The last record sent, per session.
+        resume_from: BTreeMap<SessionId, Cursor>,
+    },
+    /// A message this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Message {
+    /// The request this answers.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Welcome { request_id, .. }
+            | Self::SessionList { request_id, .. }
+            | Self::SessionCreated { request_id, .. }
+            | Self::Session { request_id, .. }
+            | Self::Subscribed { request_id, .. }
+            | Self::Accepted { request_id, .. }
+            | Self::Members { request_id, .. }
+            | Self::Records { request_id, .. }
+            | Self::Agents { request_id, .. }
+            | Self::DaemonStatus { request_id, .. }
+            | Self::Ok { request_id }
+            | Self::Error { request_id, .. }
+            | Self::Pong { request_id } => request_id.as_deref(),
+            Self::Ping {}
+            | Self::SessionNotification { .. }
+            | Self::SessionUpdated { .. }
+            | Self::SessionRemoved { .. }
+            | Self::OwnershipTransferred { .. }
+            | Self::Record(_)
+            | Self::Rewind { .. }
+            | Self::Gap { .. }
+            | Self::Closing { .. }
+            | Self::Unknown => None,
+        }
+    }
+}

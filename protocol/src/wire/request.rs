@@ -1,0 +1,459 @@
+//! What a client may ask.
+//!
+//! Invariant: the table below is the only list of requests; the enum, the wire names and the reader come from it.
+//! `session_id` may be a full id, a unique name or a unique prefix everywhere.
+
+use crate::model::{ClientId, OrphanPolicy, Role, Seq, SessionState};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+macro_rules! requests {
+    ($($(#[$doc:meta])* $tag:literal $name:ident { $($(#[$fmeta:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
+        /// A request. The wire tag `type` is the snake_case of the variant.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(tag = "type")]
+        pub enum Request {
+            $($(#[$doc])* #[serde(rename = $tag)] $name($name),)*
+        }
+
+        $($(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+
+        impl From<$name> for Request {
+            fn from(body: $name) -> Self { Request::$name(body) }
+        })*
+
+        impl Request {
+            /// The wire names of all requests.
+            pub const TYPES: &[&str] = &[$($tag),*];
+
+            /// The wire name of this request.
+            pub fn type_name(&self) -> &'static str {
+                match self { $(Self::$name(_) => $tag,)* }
+            }
+
+            /// Reads the body of a request of the given type: `None` when the type is unknown, an error that names
+            /// the offending field when the shape is wrong.
+            pub fn read(kind: &str, line: &[u8]) -> Option<Result<Self, String>> {
+                match kind {
+                    $($tag => {
+                        let mut json = serde_json::Deserializer::from_slice(line);
+                        Some(serde_path_to_error::deserialize::<_, $name>(&mut json)
+                            .map(Self::$name)
+                            .map_err(|error| match error.path().to_string().as_str() {
+                                "." => error.inner().to_string(),
+                                path => format!("{path}: {}", error.inner()),
+                            }))
+                    })*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// Where a subscription begins: after this record, or at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum After {
+    /// After the record with this number; 0 is the start.
+    Seq(Seq),
+    /// Only what comes from now on.
+    #[default]
+    End,
+}
+
+impl Serialize for After {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Seq(seq) => serializer.serialize_u64(*seq),
+            Self::End => serializer.serialize_str("end"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for After {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) if text == "end" => Ok(Self::End),
+            Value::Number(number) if number.is_u64() => Ok(Self::Seq(number.as_u64().unwrap_or_default())),
+            other => {
+                Err(serde::de::Error::custom(format!("expected a record number (0 or more) or \"end\", got {other}")))
+            }
+        }
+    }
+}
+
+/// The content of a prompt: plain text or ACP content blocks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Content {
+    /// Plain text.
+    Text(String),
+    /// ACP content blocks.
+    Blocks(Vec<Value>),
+}
+
+impl Content {
+    /// As ACP content blocks.
+    pub fn into_blocks(self) -> Vec<Value> {
+        match self {
+            Self::Text(text) => vec![serde_json::json!({"type": "text", "text": text})],
+            Self::Blocks(blocks) => blocks,
+        }
+    }
+}
+
+/// What kind of program a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKind {
+    /// The command line.
+    Cli,
+    /// A browser.
+    Web,
+    /// A person's script.
+    Script,
+    /// An editor or another protocol.
+    Bridge,
+    /// Something else.
+    #[serde(other)]
+    Other,
+}
+
+/// Which program a client is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientProgram {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// Its kind.
+    pub kind: ClientKind,
+}
+
+/// A decision by kind, for clients that do not name one of the agent's options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Allow this once.
+    AllowOnce,
+    /// Allow this and its like, as the agent understands it.
+    AllowAlways,
+    /// Deny this once.
+    RejectOnce,
+    /// Deny this and its like, as the agent understands it.
+    RejectAlways,
+}
+
+impl Decision {
+    /// The ACP kind of option that this decision picks.
+    pub fn as_kind(self) -> &'static str {
+        match self {
+            Self::AllowOnce => "allow_once",
+            Self::AllowAlways => "allow_always",
+            Self::RejectOnce => "reject_once",
+            Self::RejectAlways => "reject_always",
+        }
+    }
+}
+
+requests! {
+    /// Introduces the client. Optional.
+    "hello" Hello {
+        /// The protocol the client speaks.
+        protocol: u32,
+        /// The program.
+        client: ClientProgram,
+        /// The person's seat, for people: `user@host:tty`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<String>,
+        /// To be the same client again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client_id: Option<ClientId>,
+        /// Proves it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume_token: Option<String>,
+        /// Delays the leave after a lost connection, in milliseconds; at most 60,000.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace_ms: Option<u64>,
+        /// Asks for pings at this interval, in milliseconds; silence of three intervals is a leave.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heartbeat_ms: Option<u64>,
+    }
+    /// Lists sessions, the most recently active first.
+    "list_sessions" ListSessions {
+        /// Only these states.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        states: Option<Vec<SessionState>>,
+        /// Only this agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
+        /// Ended ones too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        include_ended: bool,
+        /// Only those whose id, name, directory, description or preview has this text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        search: Option<String>,
+        /// At most this many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+        /// Goes on after an earlier page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    }
+    /// Creates a session and starts its agent.
+    "create_session" CreateSession {
+        /// The agent's name.
+        agent: String,
+        /// The working directory, absolute.
+        cwd: String,
+        /// Its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The first prompt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt: Option<Content>,
+        /// Free text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// Free data.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        metadata: Map<String, Value>,
+        /// More arguments for the agent's program.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        args: Vec<String>,
+        /// Options of the agent, such as `mode` and `model`.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        options: Map<String, Value>,
+        /// Short for the option `mode`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<String>,
+        /// What happens when the last subscriber leaves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        orphan_policy: Option<OrphanPolicy>,
+        /// Time to live without activity, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl_s: Option<u64>,
+        /// Environment of the client; values are never stored.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, String>,
+        /// The client's umask, for the agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        umask: Option<u32>,
+        /// Finish the session after its first turn.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        once: bool,
+        /// Join it from the start.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        subscribe: bool,
+        /// Answer only when the agent is ready for its first prompt, or could not be started.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        wait_ready: bool,
+        /// Makes a retry the same session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
+    }
+    /// Joins sessions and receives their records.
+    "subscribe" Subscribe {
+        /// Which.
+        session_ids: Vec<String>,
+        /// The last record seen.
+        #[serde(default)]
+        after: After,
+        /// The epoch of that record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
+        /// As what.
+        #[serde(default)]
+        role: Role,
+    }
+    /// Leaves sessions.
+    "unsubscribe" Unsubscribe {
+        /// Which.
+        session_ids: Vec<String>,
+    }
+    /// Gives the agent a prompt.
+    "input" Input {
+        /// To which session.
+        session_id: String,
+        /// The prompt.
+        content: Content,
+        /// Makes a retry the same input.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
+        /// Interrupts a running turn first.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        now: bool,
+    }
+    /// Answers an agent's request.
+    "permission_response" PermissionResponse {
+        /// In which session.
+        session_id: String,
+        /// Which request.
+        permission_id: String,
+        /// The hash that was shown with it.
+        hash: String,
+        /// One of the agent's options, or:
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        option_id: Option<String>,
+        /// a decision by kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<Decision>,
+        /// Words for the agent, where it takes them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// Another input for the tool, where the agent takes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        updated_input: Option<Value>,
+        /// Answers to the agent's questions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answers: Option<Value>,
+    }
+    /// Cancels the running turn and keeps the session.
+    "interrupt" Interrupt {
+        /// Which session.
+        session_id: String,
+    }
+    /// Ends a session and verifies that its processes are gone.
+    "kill_session" KillSession {
+        /// Which session.
+        session_id: String,
+    }
+    /// Stops the agent and keeps everything.
+    "suspend_session" SuspendSession {
+        /// Which session.
+        session_id: String,
+        /// Interrupts a running turn instead of refusing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        now: bool,
+    }
+    /// Starts the agent of a session again.
+    "resume_session" ResumeSession {
+        /// Which session.
+        session_id: String,
+        /// Told to the agent with the next prompt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        additional_context: Option<String>,
+        /// Environment of the client; values are never stored.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, String>,
+    }
+    /// Ends a session well.
+    "finish_session" FinishSession {
+        /// Which session.
+        session_id: String,
+    }
+    /// Deletes a session; it can be undeleted.
+    "delete_session" DeleteSession {
+        /// Which session.
+        session_id: String,
+    }
+    /// Takes a deletion back.
+    "undelete_session" UndeleteSession {
+        /// Which session.
+        session_id: String,
+    }
+    /// Changes editable metadata. An absent field stays as it is; null clears it.
+    "update_session" UpdateSession {
+        /// Which session.
+        session_id: String,
+        /// The version this change is based on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// The new name.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        name: Option<Option<String>>,
+        /// The new description.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        description: Option<Option<String>>,
+        /// The new free data, whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metadata: Option<Map<String, Value>>,
+        /// The new time to live.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        ttl_s: Option<Option<u64>>,
+        /// The new orphan policy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        orphan_policy: Option<OrphanPolicy>,
+        /// Whether it is kept from expiring.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pinned: Option<bool>,
+    }
+    /// Hands ownership over.
+    "transfer_ownership" TransferOwnership {
+        /// Which session.
+        session_id: String,
+        /// To which subscriber.
+        new_owner_id: ClientId,
+    }
+    /// Takes ownership.
+    "take_ownership" TakeOwnership {
+        /// Which session.
+        session_id: String,
+    }
+    /// Sets an option that the agent offers.
+    "set_option" SetOption {
+        /// Which session.
+        session_id: String,
+        /// Which option.
+        option_id: String,
+        /// To what.
+        value: Value,
+    }
+    /// Tells who is attached.
+    "who" Who {
+        /// To which session.
+        session_id: String,
+    }
+    /// Reads one session without joining it.
+    "get_session" GetSession {
+        /// Which session.
+        session_id: String,
+    }
+    /// Reads records without joining.
+    "read_records" ReadRecords {
+        /// Of which session.
+        session_id: String,
+        /// The last record seen; 0 is the start.
+        #[serde(default)]
+        after: Seq,
+        /// At most this many; an answer also ends near 1 MiB.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    }
+    /// Lists the agents the daemon can start.
+    "list_agents" ListAgents {}
+    /// Tells about the daemon.
+    "daemon_status" GetDaemonStatus {}
+    /// Stops the daemon.
+    "stop_daemon" StopDaemon {
+        /// The agents too, instead of leaving them under their runners.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        agents: bool,
+    }
+    /// Asks for a sign of life.
+    "ping" Ping {}
+    /// Answers the daemon's ping.
+    "pong" Pong {}
+}
+
+/// Tells an absent field from null.
+mod present {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().and_then(Option::as_ref).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}

@@ -1,1 +1,38 @@
-//! Placeholder.
+//! What the end-to-end tests stand on: an environment of their own, the real binaries, a raw client, a terminal, a
+//! scripted agent, and an oracle that reads the journal afterwards.
+//!
+//! Invariant: a test meets nothing of the machine it runs on and leaves nothing behind, and it waits for named facts,
+//! never for time. Everything that waits has a deadline whose message says what did not come.
+
+mod cli;
+mod daemon;
+mod env;
+pub mod fake;
+pub mod oracle;
+pub mod processes;
+mod pty;
+mod wire;
+
+pub use cli::{Background, Ran};
+pub use daemon::Daemon;
+pub use env::TestEnv;
+pub use pty::Pty;
+pub use wire::Wire;
+
+use std::time::Duration;
+
+/// How long a fact may take. Far beyond what any takes on an idle machine: two busy cores must not fail a test.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `look` finds something, or panics naming what did not come. For facts that nobody announces, such as
+/// the end of a process that is not our child.
+pub fn eventually<T>(fact: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < until, "this did not come in {PATIENCE:?}: {fact}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

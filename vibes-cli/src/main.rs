@@ -1,2 +1,31 @@
-//! Placeholder.
-fn main() {}
+//! vibes: the hand. A thin client of the daemon that owns the sessions.
+//!
+//! Module map: `args` (what was asked) → `commands` and `attach` (verbs) → `client` (the daemon) and `render` (values to
+//! lines, with `sanitize`) → `ui` (the only printer). `place` is the only reader of the environment, `error` the only
+//! table of exit codes.
+//!
+//! Invariant: blocking and thin: no runtime, no knowledge of sessions beyond what the protocol says.
+
+mod args;
+mod attach;
+mod client;
+mod commands;
+mod error;
+mod place;
+mod render;
+mod sanitize;
+mod screen;
+mod ui;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match commands::run(args::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui::failure(&failure);
+            ExitCode::from(failure.kind.exit_code())
+        }
+    }
+}

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The thinking of vibes: sessions, ownership, lifecycle, the journal, the agents' dialects.
+//!
+//! By the way data takes: `agent::link` reads an agent's spool, `agent::acp` gives it meaning, `session::state`
+//! decides, `journal` records, `journal::feed` publishes. Absent by design: no listener, no terminal, no reading of
+//! environment or home. What comes from outside is handed in by the daemon.
+
+pub mod agent;
+pub mod board;
+pub mod clock;
+pub mod host;
+pub mod journal;
+pub mod lifecycle;
+pub mod ownership;
+pub mod session;
+pub mod sessions;

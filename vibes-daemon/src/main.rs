@@ -1,2 +1,124 @@
-//! Placeholder.
-fn main() {}
+//! `vibesd`: the daemon of vibes, and the programs that come with it.
+//!
+//! Invariant: prints only here, before it serves: `ready` on stdout, or the reason on stderr. Everything later goes to
+//! the log.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod clients;
+mod config;
+mod connection;
+mod dispatch;
+mod doctor;
+mod handlers;
+mod instance;
+mod listen;
+mod paths;
+mod server;
+mod shell;
+mod signals;
+mod writer;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::{fs::File, io::Write, process::ExitCode};
+
+/// Owns coding-agent sessions. `vibes` starts it when it is needed.
+#[derive(Parser)]
+#[command(name = "vibesd", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve (the default).
+    Run {
+        /// Leave the terminal's session, and let go of the standard streams once ready.
+        #[arg(long)]
+        detach_ready: bool,
+    },
+    /// Run an embedded agent on stdin and stdout.
+    Agent {
+        #[command(subcommand)]
+        which: Embedded,
+    },
+    /// Check the state directory, the store and the runners.
+    Doctor {
+        /// End what nobody owns.
+        #[arg(long)]
+        reap: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Embedded {
+    /// Commands for `sh`, with permission.
+    Shell,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command.unwrap_or(Verb::Run { detach_ready: false }) {
+        Verb::Run { detach_ready } => serve(detach_ready),
+        Verb::Agent { which: Embedded::Shell } => shell::run().map(|()| ExitCode::SUCCESS),
+        Verb::Doctor { reap } => doctor::run(reap),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("vibesd: {error:#}");
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(detach: bool) -> anyhow::Result<ExitCode> {
+    if detach {
+        // Fails only for a process that leads its group already, which is as good.
+        let _ = rustix::process::setsid();
+    }
+    let config = config::Config::read()?;
+    paths::private_dir(config.dir.root())?;
+    // Held until the end: dropping it flushes the log.
+    let _log = log(&config.dir.logs(), detach)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(server::run(config, move || ready(detach)))?;
+    // Tasks that wait for a blocked file system must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ready(detach: bool) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    // Whoever waited may be gone; the daemon serves all the same.
+    let _ = writeln!(stdout, "ready").and_then(|()| stdout.flush());
+    if detach {
+        let null = File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        rustix::stdio::dup2_stderr(&null)?;
+    }
+    Ok(())
+}
+
+/// Logs to a file a day, the last seven kept; in the foreground to stderr. The level comes from `VIBES_LOG`.
+fn log(dir: &std::path::Path, to_file: bool) -> anyhow::Result<Option<tracing_appender::non_blocking::WorkerGuard>> {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("VIBES_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    if !to_file {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        return Ok(None);
+    }
+    paths::private_dir(dir)?;
+    let file = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .filename_prefix("vibesd")
+        .filename_suffix("log")
+        .max_log_files(7)
+        .build(dir)
+        .with_context(|| format!("cannot log to {}", dir.display()))?;
+    let (writer, guard) = tracing_appender::non_blocking(file);
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).init();
+    Ok(Some(guard))
+}

@@ -219,6 +219,16 @@ facts! {
         /// The number of this start in its session.
         generation: u64,
     }
+    /// The agent waits for its first prompt.
+    "agent_ready" AgentReady {
+        /// The number of this start in its session.
+        generation: u64,
+        /// How the conversation was opened: `new`, `resume` or `load`.
+        how: String,
+        /// True when there was a conversation before and the agent could not take it up again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        context_lost: bool,
+    }
     /// The end of what the agent wrote to its standard error, kept because it failed.
     "agent_stderr" AgentStderr {
         /// The text.

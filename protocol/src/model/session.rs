@@ -182,6 +182,9 @@ pub struct SessionInfo {
     pub created_at: i64,
     /// When something last happened in it.
     pub last_activity_at: i64,
+    /// The same in milliseconds: the order of lists.
+    #[serde(default)]
+    pub last_activity_ms: i64,
     /// Counts changes of the editable metadata.
     pub version: u64,
     /// Free text.

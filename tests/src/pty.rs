@@ -1,0 +1,133 @@
+//! A real terminal with `vibes` in it.
+//!
+//! Invariant: the program is the leader of its own session with the terminal as its controlling one, so that keys
+//! become signals as they do for a person. What it drew is kept as text, escape sequences taken out.
+
+use crate::{PATIENCE, TestEnv, eventually};
+use pty_process::{Size, blocking};
+use std::{
+    io::{Read, Write},
+    process::Child,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+/// A terminal.
+pub struct Pty {
+    child: Child,
+    terminal: Arc<blocking::Pty>,
+    drawn: Arc<Mutex<Vec<u8>>>,
+    name: String,
+}
+
+/// The text among escape sequences: CSI, OSC and two-byte ones.
+fn plain(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut plain = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => match chars.next() {
+                Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
+                Some(']') => {
+                    while let Some(c) = chars.next() {
+                        let ends = c == '\u{7}' || c == '\u{1b}' && chars.next_if_eq(&'\\').is_some();
+                        if ends {
+                            break;
+                        }
+                    }
+                }
+                _ => {}
+            },
+            '\r' => {}
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+impl Pty {
+    /// Runs `vibes` in a terminal of 100 columns and 30 rows.
+    pub fn vibes(env: &TestEnv, args: &[&str]) -> Self {
+        let (terminal, inside) = blocking::open().expect("a terminal can be opened");
+        terminal.resize(Size::new(30, 100)).expect("a terminal has a size");
+        let child = blocking::Command::new(env.binary("vibes"))
+            .args(args)
+            .env_clear()
+            .envs(env.variables())
+            .env("TERM", "xterm-256color")
+            .current_dir(env.work())
+            .spawn(inside)
+            .expect("vibes can be started in a terminal");
+        let terminal = Arc::new(terminal);
+        let drawn = Arc::new(Mutex::new(Vec::new()));
+        let (reader, into) = (terminal.clone(), drawn.clone());
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // The end of the program is an error on a terminal.
+            while let Ok(count @ 1..) = (&*reader).read(&mut buffer) {
+                into.lock().expect("nobody panics holding it").extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { child, terminal, drawn, name: format!("vibes {}", args.join(" ")) }
+    }
+
+    /// The process, for signals.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Everything drawn so far, as text.
+    pub fn drawn(&self) -> String {
+        plain(&self.drawn.lock().expect("nobody panics holding it"))
+    }
+
+    /// Everything drawn so far, as bytes.
+    pub fn drawn_bytes(&self) -> Vec<u8> {
+        self.drawn.lock().expect("nobody panics holding it").clone()
+    }
+
+    /// Waits until a text is drawn.
+    #[track_caller]
+    pub fn wait_for_text(&self, text: &str) {
+        let until = std::time::Instant::now() + PATIENCE;
+        while !self.drawn().contains(text) {
+            assert!(
+                std::time::Instant::now() < until,
+                "{} did not draw {text:?}; it drew:\n{}",
+                self.name,
+                self.drawn()
+            );
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Types keys; Enter is `\r`, Ctrl-C is `\x03`, Ctrl-D is `\x04`.
+    pub fn keys(&self, keys: &str) {
+        (&*self.terminal).write_all(keys.as_bytes()).expect("a terminal takes keys");
+    }
+
+    /// Waits for the end; returns the exit code.
+    #[track_caller]
+    pub fn wait_exit(&mut self) -> i32 {
+        let name = format!("the end of `{}`", self.name);
+        let status = eventually(&name, || self.child.try_wait().expect("a child can be waited for"));
+        status.code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        // A terminal that closes takes its program with it; this only makes sure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn escape_sequences_are_taken_out() {
+        assert_eq!(super::plain(b"a\x1b[1;31mb\x1b[0mc\x1b]0;title\x07d\x1b]8;;x\x1b\\e\r\n"), "abcde\n");
+    }
+}

@@ -1,0 +1,272 @@
+//! What a person does in an attached session: keys, commands that begin with a slash, prompts.
+//!
+//! Invariant: an answer to a request carries the hash of the request that is on the screen; nothing is answered that
+//! was not shown.
+
+use super::editor::{Key, SURPRISE};
+use super::link::Link;
+use super::output::Output;
+use super::view::View;
+use crate::client::pick_member;
+use crate::commands::{idempotency_key, permission_response};
+use crate::error::Outcome;
+use crate::sanitize;
+use crate::ui::Paint;
+use std::time::{Duration, Instant};
+use vibes_protocol::wire::message::Member;
+use vibes_protocol::wire::request::{Content, Input, Interrupt, TakeOwnership, TransferOwnership, Who};
+
+/// A second Ctrl-C counts when it follows the first within this time.
+const TWICE: Duration = Duration::from_secs(2);
+
+const HELP: &[&str] = &[
+    "/approve, /deny [WORDS]  answer the request (A or D on an empty line)",
+    "/option N                answer with the agent's option N (or its number)",
+    "/show                    print the whole request",
+    "/interrupt               cancel the running turn (Ctrl-C twice)",
+    "/who                     list who is attached",
+    "/take, /transfer SEAT    take ownership, or hand it over",
+    "/quit, /detach           leave; the session goes on (Ctrl-D)",
+    "Everything else is a prompt, other words with a slash too: agents know some.",
+];
+
+/// A typed line.
+#[derive(Debug, PartialEq, Eq)]
+enum Typed<'a> {
+    Nothing,
+    Approve,
+    Deny(Option<&'a str>),
+    Option(Option<usize>),
+    Show,
+    Interrupt,
+    Who,
+    Take,
+    Transfer(&'a str),
+    Detach,
+    Help,
+    Prompt(&'a str),
+}
+
+fn parse(line: &str) -> Typed<'_> {
+    let line = line.trim_end();
+    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let rest = rest.trim();
+    match (word, rest) {
+        ("", "") => Typed::Nothing,
+        ("/approve", "") => Typed::Approve,
+        ("/deny", words) => Typed::Deny((!words.is_empty()).then_some(words)),
+        ("/option", number) => Typed::Option(number.parse().ok()),
+        ("/show", "") => Typed::Show,
+        ("/interrupt", "") => Typed::Interrupt,
+        ("/who", "") => Typed::Who,
+        ("/take", "") => Typed::Take,
+        ("/transfer", to) => Typed::Transfer(to),
+        ("/quit" | "/detach", "") => Typed::Detach,
+        ("/help", "") => Typed::Help,
+        _ if line.trim().is_empty() => Typed::Nothing,
+        _ => Typed::Prompt(line),
+    }
+}
+
+impl View {
+    /// A key; true when it means leaving.
+    pub(crate) fn key(&mut self, key: Key, link: &mut Link, output: &mut Output) -> Outcome<bool> {
+        match key {
+            Key::Approve => self.answer(true, None, None, link, output)?,
+            Key::Deny => self.answer(false, None, None, link, output)?,
+            Key::Option(number) => self.choose(number, link, output)?,
+            Key::Interrupt => return self.interrupt_key(link, output),
+            Key::Detach => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// A typed line; true when it means leaving.
+    pub(crate) fn line(&mut self, line: &str, link: &mut Link, output: &mut Output) -> Outcome<bool> {
+        let typed = parse(line);
+        let writes =
+            !matches!(typed, Typed::Nothing | Typed::Show | Typed::Who | Typed::Detach | Typed::Help);
+        if writes && self.mode.read_only {
+            self.note("read-only: nothing was sent (attach without --read-only to type)", output)?;
+            return Ok(false);
+        }
+        match typed {
+            Typed::Nothing => {}
+            Typed::Approve => self.answer(true, None, None, link, output)?,
+            Typed::Deny(words) => self.answer(false, None, words, link, output)?,
+            Typed::Option(Some(number)) => self.choose(number, link, output)?,
+            Typed::Option(None) => self.note("/option wants the number of an option", output)?,
+            Typed::Show => match self.pending.front().cloned() {
+                Some(permission) => self.frame(&permission, usize::MAX, output)?,
+                None => self.note("nothing waits for an answer", output)?,
+            },
+            Typed::Interrupt => self.interrupt(link, output)?,
+            Typed::Who => self.send_or_say(Who { session_id: self.session.id.to_string() }, link, output)?,
+            Typed::Take => {
+                self.send_or_say(TakeOwnership { session_id: self.session.id.to_string() }, link, output)?
+            }
+            Typed::Transfer("") => {
+                self.note("/transfer wants a client id or a seat; /who lists them", output)?
+            }
+            Typed::Transfer(to) => {
+                self.transfer_to = Some(to.to_owned());
+                self.send_or_say(Who { session_id: self.session.id.to_string() }, link, output)?;
+            }
+            Typed::Detach => return Ok(true),
+            Typed::Help => output.lines(HELP.iter().map(|line| (*line).to_owned()).collect())?,
+            Typed::Prompt(text) => self.prompt(text, link, output)?,
+        }
+        Ok(false)
+    }
+
+    fn prompt(&mut self, text: &str, link: &mut Link, output: &mut Output) -> Outcome {
+        let input = Input {
+            session_id: self.session.id.to_string(),
+            content: Content::Text(text.to_owned()),
+            idempotency_key: idempotency_key(),
+            now: false,
+        };
+        self.typed.push_back(text.to_owned());
+        let asked = link.send(input.clone());
+        if asked.is_none() {
+            self.note("not connected; the prompt goes out when the daemon is back", output)?;
+        }
+        self.unanswered.push((asked, input));
+        Ok(())
+    }
+
+    /// The agent's option of this number, from 1.
+    fn choose(&mut self, number: usize, link: &mut Link, output: &mut Output) -> Outcome {
+        let option = self.pending.front().and_then(|one| one.options.get(number.checked_sub(1)?)).cloned();
+        match option {
+            Some(option) => self.answer(option.allows(), Some(&option.option_id), None, link, output),
+            None => self.note(&format!("there is no option {number}"), output),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        allow: bool,
+        option: Option<&str>,
+        words: Option<&str>,
+        link: &mut Link,
+        output: &mut Output,
+    ) -> Outcome {
+        let Some(permission) = self.pending.front().cloned() else {
+            return self.note("nothing waits for an answer", output);
+        };
+        if self.answered {
+            return self.note("an answer is on its way", output);
+        }
+        // A key or a line that was on its way when another request took the place of the one it meant.
+        if self.shown_at.is_none_or(|at| at.elapsed() < SURPRISE) {
+            return self.note("this request came up just now: look at it, then answer", output);
+        }
+        let mut response = match permission_response(&self.session, &permission, allow, option) {
+            Ok(response) => response,
+            Err(failure) => return self.note(&failure.message, output),
+        };
+        response.message = words.map(str::to_owned);
+        if link.send(response).is_none() {
+            return self.note("not connected; nothing was answered", output);
+        }
+        self.answered = true;
+        if let Some(keys) = output.keys() {
+            keys.settle();
+        }
+        Ok(())
+    }
+
+    fn interrupt_key(&mut self, link: &mut Link, output: &mut Output) -> Outcome<bool> {
+        let again = self.interrupt_pressed.take().is_some_and(|first| first.elapsed() < TWICE);
+        let can_interrupt = self.turn_running && !self.mode.read_only;
+        match (again, can_interrupt) {
+            (true, true) => self.interrupt(link, output)?,
+            (true, false) => return Ok(true),
+            (false, true) => self.note("Ctrl-C again to interrupt the turn, Ctrl-D detaches", output)?,
+            (false, false) => {
+                self.note("Ctrl-C again detaches, so does Ctrl-D; the session goes on", output)?
+            }
+        }
+        if !again {
+            self.interrupt_pressed = Some(Instant::now());
+        }
+        Ok(false)
+    }
+
+    fn interrupt(&mut self, link: &mut Link, output: &mut Output) -> Outcome {
+        self.send_or_say(Interrupt { session_id: self.session.id.to_string() }, link, output)?;
+        self.note("interrupting", output)
+    }
+
+    fn send_or_say(
+        &mut self,
+        request: impl Into<vibes_protocol::wire::Request>,
+        link: &mut Link,
+        output: &mut Output,
+    ) -> Outcome {
+        match link.send(request) {
+            Some(_) => Ok(()),
+            None => self.note("not connected; nothing was sent", output),
+        }
+    }
+
+    /// `/transfer` asked who is there; now it is known.
+    pub(super) fn transfer_if_asked(
+        &mut self,
+        members: &[Member],
+        link: &mut Link,
+        output: &mut Output,
+    ) -> Outcome {
+        let Some(to) = self.transfer_to.take() else { return Ok(()) };
+        match pick_member(members, &to) {
+            Ok(new_owner_id) => {
+                let request = TransferOwnership { session_id: self.session.id.to_string(), new_owner_id };
+                self.send_or_say(request, link, output)
+            }
+            Err(failure) => self.note(&failure.message, output),
+        }
+    }
+
+    /// The daemon said no to something.
+    pub(super) fn refused(
+        &mut self,
+        request_id: Option<String>,
+        words: &str,
+        output: &mut Output,
+    ) -> Outcome {
+        let refused = self.unanswered.iter().position(|(asked, _)| asked.is_some() && *asked == request_id);
+        if let Some(at) = refused {
+            let (_, input) = self.unanswered.remove(at);
+            self.typed.retain(|typed| Content::Text(typed.clone()) != input.content);
+        }
+        let paint = Paint::stdout();
+        output.say(format!("{} {}", paint.red("✗"), sanitize::line(words)))?;
+        // The request may still wait: it can be answered again, seen again.
+        if std::mem::take(&mut self.answered) {
+            self.shown = None;
+            return self.ask(output);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_ours_and_everything_else_is_a_prompt() {
+        assert_eq!(parse("  "), Typed::Nothing);
+        assert_eq!(parse("/approve "), Typed::Approve);
+        assert_eq!(parse("/deny"), Typed::Deny(None));
+        assert_eq!(parse("/deny use git instead"), Typed::Deny(Some("use git instead")));
+        assert_eq!(parse("/option 2"), Typed::Option(Some(2)));
+        assert_eq!(parse("/option two"), Typed::Option(None));
+        assert_eq!(parse("/detach"), Typed::Detach);
+        assert_eq!(parse("/transfer bob@box"), Typed::Transfer("bob@box"));
+        for prompt in ["ls -l", "/compact", "/approve everything", "  indented", "/quit now"] {
+            assert_eq!(parse(prompt), Typed::Prompt(prompt));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! `vibes attach`, the second half of `vibes run`, and `vibes logs -f`: shows a session as it goes on and, on a
+//! terminal, lets a person type into it.
+//!
+//! Invariant: one loop on one thread owns all state. Whatever can wake it is in [`Event`]; threads only bridge what
+//! blocks (the socket, the keyboard, signals).
+
+mod editor;
+mod input;
+mod link;
+mod output;
+mod view;
+
+use crate::args::AttachArgs;
+use crate::client::{Daemon, Start};
+use crate::error::{Failure, Kind, Outcome};
+use crate::place;
+use crate::ui;
+use editor::{Console, Key};
+use link::{Link, Seen};
+use output::Output;
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+use vibes_protocol::model::{Role, Seq, SessionInfo};
+use vibes_protocol::wire::Message;
+use view::{End, View};
+
+/// A line under way is shown after so much silence, so that a question without a newline is seen.
+const SILENCE: Duration = Duration::from_millis(700);
+/// Attempts to find the daemon again; with the pauses between them about half a minute.
+const ATTEMPTS: u32 = 12;
+
+/// Everything that can wake the loop.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The daemon said something, on the connection of this generation.
+    Message(u64, Box<Message>),
+    /// That connection is gone.
+    Lost(u64, io::Error),
+    /// A key with a meaning.
+    Key(Key),
+    /// A line was typed.
+    Line(String),
+    /// A signal asks us to leave.
+    Leave,
+}
+
+/// How a session is followed without a keyboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Follow {
+    /// As a transcript.
+    Text,
+    /// As on the wire.
+    Json,
+}
+
+/// What to show, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mode {
+    /// A person types.
+    pub(crate) interactive: bool,
+    /// Never writes, never owns.
+    pub(crate) read_only: bool,
+    /// Ends with the exit code of the first turn.
+    pub(crate) once: bool,
+    /// Records as JSON.
+    pub(crate) json: bool,
+    /// No header, no farewell.
+    pub(crate) quiet: bool,
+}
+
+pub(crate) fn attach(args: &AttachArgs) -> Outcome {
+    let mut daemon = Daemon::here(Start::Auto)?;
+    let id = daemon.named(&args.id)?;
+    let (session, _, _) = daemon.session(&id)?;
+    place::remember_session(daemon.dir(), session.id);
+    let mode = Mode {
+        interactive: on_terminal(),
+        read_only: args.read_only,
+        once: false,
+        json: false,
+        quiet: false,
+    };
+    run(&daemon, &session, args.after.unwrap_or(0), mode)
+}
+
+/// Attaches to a session that was just created.
+pub(crate) fn attach_new(daemon: Daemon, session: &SessionInfo, once: bool) -> Outcome {
+    // The prompt is on its way: there is nothing to type into a session that ends by itself, but to answer.
+    let mode = Mode { interactive: on_terminal(), read_only: false, once, json: false, quiet: false };
+    run(&daemon, session, 0, mode)
+}
+
+/// Follows a session without typing.
+pub(crate) fn follow(daemon: Daemon, session: &SessionInfo, after: Seq, follow: Follow) -> Outcome {
+    let json = follow == Follow::Json;
+    run(&daemon, session, after, Mode { interactive: false, read_only: true, once: false, json, quiet: true })
+}
+
+fn on_terminal() -> bool {
+    ui::stdin_is_terminal() && ui::stdout_is_terminal()
+}
+
+fn run(daemon: &Daemon, session: &SessionInfo, after: Seq, mode: Mode) -> Outcome {
+    let (events, heard) = mpsc::channel();
+    let role = if mode.read_only { Role::Viewer } else { Role::Writer };
+    let mut link = Link::new(daemon.dir().clone(), session.id, role, mode.once);
+    let joined = link.join(Seen { seq: after, epoch: None }, &events)?;
+    leave_on_signals(&events);
+    let mut output = Output::plain(mode.once && !ui::stdout_is_terminal());
+    let view = View::new(mode, joined, after, link.me());
+    view.header(&mut output)?;
+    if mode.interactive {
+        output.hand_over(Console::start(&events, mode.read_only, ui::Paint::stdout())?)?;
+    }
+    let ended = Loop { link, view, output, events, heard, retry: None }.run();
+    ended.and_then(End::outcome)
+}
+
+/// A terminal that is closed, or a polite kill: the editor must give the terminal back before we go.
+fn leave_on_signals(events: &Sender<Event>) {
+    use signal_hook::consts::{SIGHUP, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGTERM]) else { return };
+    let events = events.clone();
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            if events.send(Event::Leave).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// The next attempt to find the daemon again.
+struct Retry {
+    at: Instant,
+    attempts: u32,
+}
+
+struct Loop {
+    link: Link,
+    view: View,
+    output: Output,
+    events: Sender<Event>,
+    heard: Receiver<Event>,
+    retry: Option<Retry>,
+}
+
+impl Loop {
+    fn run(mut self) -> Outcome<End> {
+        let ended = self.until_end();
+        let last = self.view.flush();
+        let shown = self.output.pieces(last).and_then(|()| self.output.flush());
+        self.output.stop();
+        let ended = ended?;
+        shown?;
+        self.view.farewell(&ended);
+        Ok(ended)
+    }
+
+    fn until_end(&mut self) -> Outcome<End> {
+        self.view.caught_up_if_empty(&mut self.output)?;
+        loop {
+            if let Some(end) = self.view.end() {
+                return Ok(end);
+            }
+            let event = match self.heard.try_recv() {
+                Ok(event) => Some(event),
+                // Nothing waits: what was gathered is shown before we sleep.
+                Err(_) => {
+                    self.output.flush()?;
+                    self.sleep()?
+                }
+            };
+            if let Some(end) = self.handle(event)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Waits for the next event, or for what the clock brings.
+    fn sleep(&mut self) -> Outcome<Option<Event>> {
+        let now = Instant::now();
+        let silence = self.view.has_partial().then(|| now + SILENCE);
+        let retry = self.retry.as_ref().map(|retry| retry.at);
+        let until = [silence, retry, self.view.deadline()].into_iter().flatten().min();
+        let Some(until) = until else {
+            // The loop holds a sender itself, so the channel cannot close.
+            return Ok(self.heard.recv().ok());
+        };
+        match self.heard.recv_timeout(until.saturating_duration_since(now)) {
+            Ok(event) => Ok(Some(event)),
+            Err(RecvTimeoutError::Timeout) => {
+                if silence.is_some_and(|silence| silence <= Instant::now()) {
+                    let pieces = self.view.flush();
+                    self.output.pieces(pieces)?;
+                }
+                self.view.tick(Instant::now());
+                Ok(None)
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+        }
+    }
+
+    fn handle(&mut self, event: Option<Event>) -> Outcome<Option<End>> {
+        match event {
+            Some(Event::Message(generation, message)) if generation == self.link.generation => {
+                self.link.taken();
+                self.view.message(*message, &mut self.link, &mut self.output)?;
+            }
+            Some(Event::Lost(generation, error)) if generation == self.link.generation => {
+                self.view.lost(&error, &mut self.output)?;
+                self.retry = Some(Retry { at: Instant::now(), attempts: 0 });
+            }
+            Some(Event::Message(..) | Event::Lost(..)) => {}
+            Some(Event::Key(Key::Detach) | Event::Leave) => return Ok(Some(End::Detached)),
+            Some(Event::Key(key)) => {
+                let leave = self.view.key(key, &mut self.link, &mut self.output)?;
+                return Ok(leave.then_some(End::Detached));
+            }
+            Some(Event::Line(line)) => {
+                let leave = self.view.line(&line, &mut self.link, &mut self.output)?;
+                return Ok(leave.then_some(End::Detached));
+            }
+            None => {}
+        }
+        self.reconnect()?;
+        Ok(None)
+    }
+
+    fn reconnect(&mut self) -> Outcome {
+        let Some(retry) = self.retry.as_ref().filter(|retry| retry.at <= Instant::now()) else {
+            return Ok(());
+        };
+        let attempts = retry.attempts + 1;
+        self.output.flush()?;
+        match self.link.join(self.view.seen(), &self.events) {
+            Ok(joined) => {
+                self.retry = None;
+                self.view.rejoined(joined, &mut self.link, &mut self.output)
+            }
+            Err(failure) if attempts < ATTEMPTS && Link::may_try_again(&failure) => {
+                let pause =
+                    Duration::from_millis(100 * 2u64.pow(attempts.min(6))).min(Duration::from_secs(4));
+                self.retry = Some(Retry { at: Instant::now() + pause, attempts });
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl End {
+    /// The exit code of an attach.
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Detached | Self::Ended => Ok(()),
+            Self::Turn(ended) => crate::commands::turn_exit(&ended, true),
+            Self::Killed { once: false } => Ok(()),
+            Self::Killed { once: true } => Err(Failure::silent(Kind::Interrupted)),
+            Self::Failed => Err(Failure::silent(Kind::AgentFailed)),
+        }
+    }
+}

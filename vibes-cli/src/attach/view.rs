@@ -1,0 +1,424 @@
+//! What an attached client knows of its session, and what it shows when that changes.
+//!
+//! Invariant: records are shown once each, in order; a request for approval is shown whole before a key can answer
+//! it, and only one at a time.
+
+use super::Mode;
+use super::link::{Link, Seen};
+use super::output::Output;
+use crate::commands::{now_ms, words_of_request};
+use crate::error::Outcome;
+use crate::render::conversation::{Conversation, Piece};
+use crate::render::{keep_end, permission, short, tilde};
+use crate::screen::style;
+use crate::{place, sanitize, ui};
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+use vibes_protocol::model::fact::TurnEnded;
+use vibes_protocol::model::{ClientId, Fact, Permission, RemovedReason, Seq, SessionInfo, SessionState};
+use vibes_protocol::wire::Message;
+use vibes_protocol::wire::message::{Record, SubscribedSession};
+use vibes_protocol::wire::request::{Input, Pong};
+
+/// After the news that a session is gone, its last records may still be on their way.
+const LAST_RECORDS: Duration = Duration::from_secs(1);
+
+/// How an attach ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum End {
+    /// The person left; the session goes on.
+    Detached,
+    /// The session ended well, or was over already.
+    Ended,
+    /// It was killed.
+    Killed { once: bool },
+    /// It failed.
+    Failed,
+    /// `run --once`: its turn ended so.
+    Turn(TurnEnded),
+}
+
+pub(crate) struct View {
+    pub(super) mode: Mode,
+    pub(super) session: SessionInfo,
+    pub(super) me: Option<ClientId>,
+    conversation: Conversation,
+    seen: Seen,
+    /// The last record when we joined: what comes after it is live.
+    head: Seq,
+    pub(super) pending: VecDeque<Permission>,
+    /// The request on the screen, since when, and whether it was answered from here.
+    pub(super) shown: Option<String>,
+    pub(super) shown_at: Option<Instant>,
+    pub(super) answered: bool,
+    pub(super) turn_running: bool,
+    /// Prompts typed here whose record has not come: the editor has shown them already.
+    pub(super) typed: VecDeque<String>,
+    /// Prompts whose answer has not come, with the id of their request.
+    pub(super) unanswered: Vec<(Option<String>, Input)>,
+    pub(super) interrupt_pressed: Option<Instant>,
+    /// Whom `/transfer` named, until it is known who is there.
+    pub(super) transfer_to: Option<String>,
+    turn: Option<TurnEnded>,
+    end: Option<End>,
+    end_at: Option<Instant>,
+}
+
+impl View {
+    pub(crate) fn new(mode: Mode, joined: SubscribedSession, after: Seq, me: Option<ClientId>) -> Self {
+        let session = joined.session;
+        Self {
+            mode,
+            conversation: Conversation::new(style(&session.agent, me)),
+            me,
+            seen: Seen { seq: after, epoch: None },
+            head: joined.head,
+            pending: joined.pending_permissions.into(),
+            shown: None,
+            shown_at: None,
+            answered: false,
+            turn_running: matches!(session.state, SessionState::Processing | SessionState::WaitingPermission),
+            session,
+            typed: VecDeque::new(),
+            unanswered: Vec::new(),
+            interrupt_pressed: None,
+            transfer_to: None,
+            turn: None,
+            end: None,
+            end_at: None,
+        }
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    pub(crate) fn has_partial(&self) -> bool {
+        self.conversation.has_partial()
+    }
+
+    pub(crate) fn flush(&mut self) -> Vec<Piece> {
+        if self.mode.json { Vec::new() } else { self.conversation.flush() }
+    }
+
+    /// How the attach ended, once it has.
+    pub(crate) fn end(&self) -> Option<End> {
+        self.end.clone().filter(|_| self.end_at.is_none())
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.end_at
+    }
+
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if self.end_at.is_some_and(|at| at <= now) {
+            self.end_at = None;
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        let name = self.session.name.as_deref();
+        name.map_or_else(|| short(self.session.id), |name| sanitize::line(name).into_owned())
+    }
+
+    /// Says where we are, before the transcript.
+    pub(crate) fn header(&self, output: &mut Output) -> Outcome {
+        if self.mode.quiet || self.mode.once && !self.mode.interactive {
+            return Ok(());
+        }
+        let (session, home) = (&self.session, place::home());
+        let directory = keep_end(&tilde(&sanitize::line(&session.cwd), home.as_deref()), 50);
+        let watching = if self.mode.read_only { " · read-only" } else { "" };
+        let name =
+            session.name.as_deref().map_or_else(String::new, |name| format!("{} · ", sanitize::line(name)));
+        let line = format!(
+            "── {name}{} · {directory} · {}{watching} ──",
+            sanitize::line(&session.agent),
+            short(session.id)
+        );
+        output.say(ui::Paint::stderr().dim(&line))
+    }
+
+    /// The last words, on standard error.
+    pub(crate) fn farewell(&self, end: &End) {
+        if self.mode.quiet {
+            return;
+        }
+        let (name, id) = (self.name(), short(self.session.id));
+        match end {
+            End::Detached => {
+                ui::say(&format!("detached from {name}; the session goes on. Back: vibes attach {id}"))
+            }
+            End::Turn(_) => {}
+            End::Ended if self.mode.once => {}
+            End::Ended => ui::say(&format!(
+                "session {name} is over ({}). Read it: vibes logs {id}",
+                self.session.state.as_str()
+            )),
+            End::Killed { .. } => ui::say(&format!("session {name} was killed. Read it: vibes logs {id}")),
+            End::Failed => {
+                let reason = self.session.reason.as_deref().unwrap_or("no reason was given");
+                ui::say(&format!(
+                    "session {name} failed: {}. Read it: vibes logs {id}",
+                    sanitize::line(reason)
+                ));
+            }
+        }
+    }
+
+    /// One message from the daemon.
+    pub(crate) fn message(&mut self, message: Message, link: &mut Link, output: &mut Output) -> Outcome {
+        let id = self.session.id;
+        match message {
+            Message::Record(record) if record.session_id == id => self.record(&record, output),
+            Message::SessionUpdated { session } if session.id == id => {
+                self.session = session;
+                Ok(())
+            }
+            Message::SessionRemoved { session_id, reason } if session_id == id => {
+                self.removed(reason, output)
+            }
+            Message::OwnershipTransferred { session_id, new_owner_id, you_are_owner } if session_id == id => {
+                let was_owner = std::mem::replace(&mut self.session.is_owner, you_are_owner);
+                self.session.owner_id = new_owner_id;
+                match (was_owner, you_are_owner) {
+                    (false, true) => self.note("you own this session now", output),
+                    (true, false) => self.note("this session has another owner now", output),
+                    _ => Ok(()),
+                }
+            }
+            Message::Rewind { session_id, to } if session_id == id => {
+                self.seen = Seen { seq: to.seq, epoch: Some(to.epoch) };
+                self.note(
+                    &format!("what came after record {} was lost by the daemon; going on from there", to.seq),
+                    output,
+                )
+            }
+            Message::Gap { session_id, from, to, reason } if session_id == id => {
+                self.note(&format!("records {from} to {to} cannot be shown: {reason}"), output)
+            }
+            Message::Closing { reason, .. } => {
+                self.note(&format!("the daemon closes the connection: {reason}"), output)
+            }
+            Message::Accepted { request_id, .. } => {
+                self.unanswered.retain(|(asked, _)| *asked != request_id);
+                Ok(())
+            }
+            Message::Error { request_id, code, message, .. } => {
+                self.refused(request_id, &format!("{message} ({code})"), output)
+            }
+            Message::Members { members, .. } => {
+                let lines = crate::render::sheet::who(&members, now_ms() / 1000, ui::Paint::stdout());
+                output.lines(lines)?;
+                self.transfer_if_asked(&members, link, output)
+            }
+            Message::Ping {} => {
+                let _ = link.send(Pong {});
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn record(&mut self, record: &Record, output: &mut Output) -> Outcome {
+        if record.seq <= self.seen.seq {
+            return Ok(());
+        }
+        self.seen = Seen { seq: record.seq, epoch: Some(record.epoch) };
+        if self.mode.json {
+            ui::json_line(&Message::Record(record.clone()))?;
+        } else if !self.is_own_echo(&record.fact) && !self.will_be_framed(record) {
+            let pieces = self.conversation.read(&record.fact);
+            output.pieces(pieces)?;
+        }
+        match &record.fact {
+            Fact::TurnStarted(_) => self.turn_running = true,
+            Fact::TurnEnded(ended) => {
+                self.turn_running = false;
+                if self.mode.once && self.turn.is_none() {
+                    self.turn = Some(ended.clone());
+                    // Its end follows at once; a daemon that forgets it shall not hold a script.
+                    self.finish_later(End::Turn(ended.clone()), Duration::from_secs(10));
+                }
+            }
+            Fact::PermissionRequested(requested) => {
+                let known =
+                    self.pending.iter().any(|one| one.permission_id == requested.permission.permission_id);
+                if !known && record.seq > self.head {
+                    self.pending.push_back(requested.permission.clone());
+                }
+            }
+            Fact::PermissionResolved(resolved) => {
+                self.pending.retain(|one| one.permission_id != resolved.permission_id);
+                if self.shown.as_deref() == Some(&resolved.permission_id) {
+                    self.shown = None;
+                    self.answered = false;
+                }
+            }
+            Fact::StateChanged(changed) => {
+                self.session.state = changed.to;
+                self.session.reason.clone_from(&changed.reason);
+                self.ended_if_over(record.seq);
+            }
+            _ => {}
+        }
+        if record.seq >= self.head { self.ask(output) } else { Ok(()) }
+    }
+
+    /// A session without records (or whose records were all seen) is caught up from the start.
+    pub(crate) fn caught_up_if_empty(&mut self, output: &mut Output) -> Outcome {
+        if self.seen.seq < self.head {
+            return Ok(());
+        }
+        self.ended_if_over(self.seen.seq);
+        self.ask(output)
+    }
+
+    /// Ends the attach when the session is over. An old end in the transcript of a session that was resumed since is
+    /// no end: only what holds at the head counts.
+    fn ended_if_over(&mut self, seq: Seq) {
+        if seq < self.head || !self.session.state.is_ended() {
+            return;
+        }
+        self.end_at = None;
+        self.end = Some(match (self.session.state, self.turn.take()) {
+            (_, Some(turn)) => End::Turn(turn),
+            (SessionState::Failed, None) => End::Failed,
+            (SessionState::Killed, None) => End::Killed { once: self.mode.once },
+            _ => End::Ended,
+        });
+    }
+
+    fn removed(&mut self, reason: RemovedReason, output: &mut Output) -> Outcome {
+        let end = match reason {
+            RemovedReason::Killed => End::Killed { once: self.mode.once },
+            RemovedReason::SessionFinished if self.session.state == SessionState::Failed => End::Failed,
+            _ => End::Ended,
+        };
+        // The record of the end, if it is still to come, says more than the notice.
+        self.finish_later(end, LAST_RECORDS);
+        match reason {
+            RemovedReason::OwnerDisconnected => {
+                self.note("the session was removed: nobody was left in it", output)
+            }
+            RemovedReason::Deleted => self.note("the session was deleted", output),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish_later(&mut self, end: End, within: Duration) {
+        if self.end.is_none() {
+            self.end = Some(end);
+            self.end_at = Some(Instant::now() + within);
+        }
+    }
+
+    /// Whether a record is a request that the person will see whole in a moment.
+    fn will_be_framed(&self, record: &Record) -> bool {
+        let Fact::PermissionRequested(requested) = &record.fact else { return false };
+        let id = &requested.permission.permission_id;
+        self.mode.interactive
+            && (record.seq > self.head || self.pending.iter().any(|one| one.permission_id == *id))
+    }
+
+    /// Whether a fact is the prompt that was typed here a moment ago and still stands on the screen.
+    fn is_own_echo(&mut self, fact: &Fact) -> bool {
+        let Fact::Input(input) = fact else { return false };
+        if Some(input.by.client_id) != self.me || input.queued {
+            return false;
+        }
+        let text: Vec<String> =
+            input.content.iter().map(crate::render::conversation::words_of_block).collect();
+        let echo = self.typed.front().is_some_and(|typed| *typed == text.join("\n"));
+        if echo {
+            self.typed.pop_front();
+        }
+        echo
+    }
+
+    /// Shows the oldest request that waits, whole, and arms the keys.
+    pub(super) fn ask(&mut self, output: &mut Output) -> Outcome {
+        let Some(permission) = self.pending.front().cloned() else {
+            self.shown = None;
+            if let Some(keys) = output.keys() {
+                keys.settle();
+            }
+            return Ok(());
+        };
+        if self.shown.as_ref() == Some(&permission.permission_id) {
+            return Ok(());
+        }
+        self.shown = Some(permission.permission_id.clone());
+        self.shown_at = Some(Instant::now());
+        self.answered = false;
+        if !self.mode.interactive {
+            return if self.mode.json {
+                Ok(())
+            } else {
+                output.say(words_of_request(&self.session, &permission))
+            };
+        }
+        let pieces = self.flush();
+        output.pieces(pieces)?;
+        self.frame(&permission, permission::LINES, output)?;
+        // Once before, for the words behind the empty line; and once when the frame is on the screen, because the
+        // time in which keys do not count yet begins there.
+        let arm =
+            |output: &Output| output.keys().into_iter().for_each(|keys| keys.ask(permission.options.len()));
+        arm(output);
+        output.flush()?;
+        arm(output);
+        self.shown_at = Some(Instant::now());
+        Ok(())
+    }
+
+    pub(super) fn frame(&self, permission: &Permission, limit: usize, output: &mut Output) -> Outcome {
+        output.lines(permission::frame(
+            &self.session,
+            permission,
+            ui::width(),
+            limit,
+            now_ms(),
+            ui::Paint::stdout(),
+        ))
+    }
+
+    pub(super) fn note(&mut self, words: &str, output: &mut Output) -> Outcome {
+        if !self.mode.json {
+            let pieces = self.conversation.flush();
+            output.pieces(pieces)?;
+        }
+        let paint = if self.mode.interactive { ui::Paint::stdout() } else { ui::Paint::stderr() };
+        output.say(paint.dim(&format!("· {}", sanitize::line(words))))
+    }
+
+    pub(crate) fn lost(&mut self, error: &io::Error, output: &mut Output) -> Outcome {
+        if let Some(keys) = output.keys() {
+            keys.settle();
+        }
+        self.note(&format!("connection lost ({error}); reconnecting"), output)
+    }
+
+    /// Joined again: the daemon's word replaces what we believed.
+    pub(crate) fn rejoined(
+        &mut self,
+        joined: SubscribedSession,
+        link: &mut Link,
+        output: &mut Output,
+    ) -> Outcome {
+        self.me = link.me();
+        self.session = joined.session;
+        self.head = joined.head;
+        self.turn_running =
+            matches!(self.session.state, SessionState::Processing | SessionState::WaitingPermission);
+        self.pending = joined.pending_permissions.into();
+        self.shown = None;
+        self.note("connected again", output)?;
+        // Whether they were accepted is not known; their keys make a second time the same prompt.
+        for (asked, input) in &mut self.unanswered {
+            *asked = link.send(input.clone());
+        }
+        self.caught_up_if_empty(output)
+    }
+}

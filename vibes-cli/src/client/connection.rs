@@ -1,0 +1,172 @@
+//! One connection: lines out, messages in, answers matched to their questions.
+//!
+//! Invariant: no message is lost. What comes unasked while an answer is awaited is kept in order and handed out by
+//! [`Connection::next`].
+
+use super::socket::Socket;
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use vibes_protocol::codec::{Line, LineBuffer, MAX_CLIENT_LINE, MAX_DAEMON_LINE};
+use vibes_protocol::paths::StateDir;
+use vibes_protocol::wire::{Asked, ErrorCode, Message, Request, WireError};
+
+/// Why a question got no answer.
+#[derive(Debug)]
+pub(crate) enum AskError {
+    /// The connection is gone; whether the daemon acted is not known.
+    Lost(io::Error),
+    /// The daemon refused.
+    Refused(WireError),
+}
+
+impl From<io::Error> for AskError {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error)
+    }
+}
+
+/// The reading half: bytes in, messages out.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    socket: Arc<Socket>,
+    lines: LineBuffer,
+    chunk: Vec<u8>,
+    timeout: Option<Duration>,
+}
+
+impl Incoming {
+    /// The next message; `None` when the deadline passed first.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> io::Result<Option<Message>> {
+        loop {
+            match self.lines.next_line() {
+                // A broken line from the daemon would leave a hole in what we show: give up rather than skip it.
+                Some(Line::Whole(line)) => {
+                    let message = serde_json::from_slice(line);
+                    return message
+                        .map(Some)
+                        .map_err(|error| invalid(format!("unreadable message: {error}")));
+                }
+                Some(Line::TooLong) => return Err(invalid("a line is longer than 16 MiB".to_owned())),
+                None => {}
+            }
+            let timeout = match deadline {
+                None => None,
+                Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
+                    // A timeout of zero would mean none at all.
+                    Some(left) => Some(left.max(Duration::from_millis(1))),
+                    None => return Ok(None),
+                },
+            };
+            if timeout != self.timeout {
+                self.socket.set_read_timeout(timeout)?;
+                self.timeout = timeout;
+            }
+            match (&*self.socket).read(&mut self.chunk) {
+                Ok(0) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the daemon closed the connection",
+                    ));
+                }
+                Ok(length) => self.lines.push(&self.chunk[..length]),
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the daemon sent something this version cannot read: {what}"),
+    )
+}
+
+/// The writing half.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    socket: Arc<Socket>,
+    asked: u64,
+}
+
+impl Outgoing {
+    /// Sends a request and tells the id that its answer will carry.
+    pub(crate) fn send(&mut self, request: Request) -> io::Result<String> {
+        self.asked += 1;
+        let id = format!("r{}", self.asked);
+        let asked = Asked { request_id: Some(id.clone()), request };
+        let mut line = serde_json::to_vec(&asked).map_err(io::Error::other)?;
+        line.push(b'\n');
+        (&*self.socket).write_all(&line)?;
+        Ok(id)
+    }
+}
+
+/// Both halves, for commands that ask and wait.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    incoming: Incoming,
+    outgoing: Outgoing,
+    unasked: VecDeque<Message>,
+}
+
+impl Connection {
+    /// Connects to the daemon of a state directory, if one serves.
+    pub(crate) fn open(dir: &StateDir) -> io::Result<Self> {
+        let socket = Arc::new(Socket::connect(&dir.socket())?);
+        Ok(Self {
+            incoming: Incoming {
+                socket: Arc::clone(&socket),
+                lines: LineBuffer::new(MAX_DAEMON_LINE),
+                chunk: vec![0; 64 * 1024],
+                timeout: None,
+            },
+            outgoing: Outgoing { socket, asked: 0 },
+            unasked: VecDeque::new(),
+        })
+    }
+
+    /// Asks and waits for the answer. What comes unasked meanwhile waits for [`Self::next`].
+    pub(crate) fn ask(&mut self, request: Request) -> Result<Message, AskError> {
+        let size = serde_json::to_vec(&request).map_or(0, |bytes| bytes.len());
+        if size + 64 > MAX_CLIENT_LINE {
+            // The daemon would close the connection over it, and a retry would not help.
+            let message =
+                format!("the request has {size} bytes; a line to the daemon may have {MAX_CLIENT_LINE}");
+            return Err(AskError::Refused(WireError::new(ErrorCode::FrameTooLarge, message)));
+        }
+        let id = self.outgoing.send(request)?;
+        loop {
+            let Some(message) = self.incoming.next(None)? else { continue };
+            match message {
+                Message::Error { request_id, code, message, .. }
+                    // Without an id it concerns the connection, and nothing more will come.
+                    if request_id.as_deref().is_none_or(|answered| answered == id) =>
+                {
+                    return Err(AskError::Refused(WireError { code, message }));
+                }
+                message if message.request_id() == Some(&id) => return Ok(message),
+                Message::Ping {} => drop(self.outgoing.send(vibes_protocol::wire::request::Pong {}.into())?),
+                message => self.unasked.push_back(message),
+            }
+        }
+    }
+
+    /// The next message that nobody asked for; `None` when the deadline passed first.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> io::Result<Option<Message>> {
+        match self.unasked.pop_front() {
+            Some(message) => Ok(Some(message)),
+            None => self.incoming.next(deadline),
+        }
+    }
+
+    /// The halves, for a thread that reads while another writes, and what had come already.
+    pub(crate) fn split(self) -> (Incoming, Outgoing, VecDeque<Message>) {
+        (self.incoming, self.outgoing, self.unasked)
+    }
+}

@@ -1,0 +1,109 @@
+//! One file per verb or family of verbs; this one sends each to its place.
+//!
+//! Invariant: a verb is a function from its arguments to an outcome; only `main` turns outcomes into exit codes.
+
+mod answer;
+mod daemon;
+mod inspect;
+mod kill;
+mod list;
+mod logs;
+mod run;
+mod send;
+mod simple;
+mod wait;
+
+pub(crate) use answer::response as permission_response;
+pub(crate) use run::turn_exit;
+
+use crate::args::{Cli, Command, Verb};
+use crate::attach;
+use crate::error::Outcome;
+use crate::render::permission::action;
+use crate::render::short;
+use crate::{sanitize, ui};
+use clap::CommandFactory as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+use vibes_protocol::model::{Permission, SessionInfo};
+
+/// Runs what was asked.
+pub(crate) fn run(cli: Cli) -> Outcome {
+    let Some(command) = cli.command else {
+        let help = Cli::command().render_long_help();
+        return ui::raw(&if ui::stdout_is_terminal() { help.ansi().to_string() } else { help.to_string() });
+    };
+    match command {
+        Command::Run(args) => run::run(&args.agent, &args.start),
+        Command::Shell(args) => run::run("shell", &args),
+        Command::Claude(args) => run::run("claude", &args),
+        Command::Codex(args) => run::run("codex", &args),
+        Command::Gemini(args) => run::run("gemini", &args),
+        Command::Opencode(args) => run::run("opencode", &args),
+        Command::Sessions(args) => match args.verb {
+            Some(verb) => session_verb(*verb),
+            None => list::run(&args.list),
+        },
+        Command::Verb(verb) => session_verb(*verb),
+        Command::Agents(args) => inspect::agents(args.json),
+        Command::Daemon(verb) => daemon::run(&verb),
+        Command::Doctor { reap } => daemon::doctor(reap),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "vibes", &mut script);
+            ui::raw(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn session_verb(verb: Verb) -> Outcome {
+    match verb {
+        Verb::List(args) => list::run(&args),
+        Verb::Attach(args) => attach::attach(&args),
+        Verb::Kill(args) => kill::run(&args),
+        Verb::Who(args) => inspect::who(&args),
+        Verb::Send(args) => send::run(&args),
+        Verb::Wait(args) => wait::run(&args),
+        Verb::Approve(args) => answer::run(&args, true),
+        Verb::Deny(args) => answer::run(&args, false),
+        Verb::Interrupt(args) => simple::interrupt(&args.id),
+        Verb::Suspend { id, now } => simple::suspend(&id, now),
+        Verb::Resume { id, context, env } => simple::resume(&id, context, &env),
+        Verb::Finish(args) => simple::finish(&args.id),
+        Verb::Rename { id, name } => simple::rename(&id, &name),
+        Verb::Transfer { id, to } => simple::transfer(&id, &to),
+        Verb::Take(args) => simple::take(&args.id),
+        Verb::Show(args) => inspect::show(&args),
+        Verb::Logs(args) => logs::run(&args),
+        Verb::Rm { ids } => simple::remove(&ids),
+        Verb::Undelete(args) => simple::undelete(&args.id),
+        Verb::Set { id, option, value } => simple::set(&id, &option, &value),
+    }
+}
+
+/// Now, in seconds since the Unix epoch.
+pub(crate) fn now() -> i64 {
+    now_ms() / 1000
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A key that makes a retry the same request.
+pub(crate) fn idempotency_key() -> Option<String> {
+    Some(uuid::Uuid::new_v4().to_string())
+}
+
+/// A request for approval where nobody can be asked: what it is, and the command that answers it.
+pub(crate) fn words_of_request(session: &SessionInfo, permission: &Permission) -> String {
+    let (id, number) = (short(session.id), &permission.permission_id);
+    format!(
+        "session {id} needs approval: {} (in {})\n  vibes approve {id} --permission {number}\n  vibes deny {id} --permission {number}",
+        action(permission),
+        sanitize::strict(&permission.cwd),
+        number = sanitize::strict(number),
+    )
+}

@@ -1,0 +1,145 @@
+//! `vibes run` and its short forms: creates a session and, unless detached, attaches to it.
+//!
+//! Invariant: the session is created once, whatever happens to the connection; with `-d` standard output has the id
+//! and nothing else.
+
+use crate::args::StartArgs;
+use crate::attach;
+use crate::client::{Daemon, Start};
+use crate::commands::idempotency_key;
+use crate::error::{Failure, Kind, Outcome};
+use crate::{place, ui};
+use serde_json::{Map, Value};
+use std::path::Path;
+use vibes_protocol::codec::MAX_CLIENT_LINE;
+use vibes_protocol::model::TurnOutcome;
+use vibes_protocol::model::fact::TurnEnded;
+use vibes_protocol::wire::Message;
+use vibes_protocol::wire::request::{Content, CreateSession};
+
+pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
+    let prompt = match args.prompt.as_deref() {
+        Some("-") => {
+            let text = ui::read_stdin(MAX_CLIENT_LINE as u64)?;
+            Some(text.strip_suffix('\n').map_or(text.clone(), str::to_owned))
+        }
+        other => other.map(str::to_owned),
+    };
+    if args.once && prompt.as_deref().is_none_or(|prompt| prompt.trim().is_empty()) {
+        return Err(Failure::usage("--once needs a prompt: the session finishes after its turn"));
+    }
+    let mut options = Map::new();
+    if let Some(model) = &args.model {
+        options.insert("model".to_owned(), Value::from(model.as_str()));
+    }
+    let request = CreateSession {
+        agent: agent.to_owned(),
+        cwd: directory(args.cwd.as_deref())?,
+        name: args.name.clone(),
+        prompt: prompt.map(Content::Text),
+        description: args.description.clone(),
+        metadata: Map::new(),
+        args: args.agent_args.clone(),
+        options,
+        mode: args.mode.clone(),
+        orphan_policy: args.orphan.map(Into::into),
+        ttl_s: None,
+        env: place::agent_environment(&args.env)?,
+        umask: place::umask(),
+        once: args.once,
+        // Attaching joins in a moment, from the first record on. Joining here would leave a member behind if this
+        // connection were lost before the next one begins.
+        subscribe: false,
+        wait_ready: args.wait_ready,
+        idempotency_key: idempotency_key(),
+    };
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
+        return Err(Failure::unexpected("create_session"));
+    };
+    place::remember_session(daemon.dir(), session.id);
+    if !args.detach {
+        return attach::attach_new(daemon, &session, args.once);
+    }
+    if args.json { ui::json(&session) } else { ui::data(&session.id.to_string()) }
+}
+
+/// The session's directory: absolute, there, and a directory, because the daemon runs elsewhere.
+fn directory(wanted: Option<&Path>) -> Outcome<String> {
+    let here = || {
+        std::env::current_dir().map_err(|error| {
+            Failure::io("cannot tell the current directory", &error).hint("name one with --cwd DIR")
+        })
+    };
+    let path = match wanted {
+        // As it was typed, made absolute; links in it stay what the person meant.
+        Some(path) if path.is_absolute() => path.to_owned(),
+        Some(path) => here()?.join(path).components().collect(),
+        None => here()?,
+    };
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() => {}
+        Ok(_) => return Err(Failure::usage(format!("--cwd {}: not a directory", path.display()))),
+        Err(error) => return Err(Failure::usage(format!("--cwd {}: {error}", path.display()))),
+    }
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| Failure::usage(format!("the directory {} is not UTF-8", path.display())))
+}
+
+/// What a turn's end means for the exit code. A command's own exit code is passed on only where the command is what
+/// was asked for (`run --once`).
+pub(crate) fn turn_exit(ended: &TurnEnded, pass_exit_code: bool) -> Outcome {
+    let why = ended.error.as_deref().unwrap_or(&ended.stop_reason);
+    match (ended.outcome, ended.exit_code.filter(|_| pass_exit_code)) {
+        (TurnOutcome::Finished, None | Some(0)) => Ok(()),
+        // Codes past 255 do not exist on Unix; a negative one would be a signal reported raw.
+        (TurnOutcome::Finished, Some(code)) => {
+            Err(Failure::silent(Kind::Command(u8::try_from(code).unwrap_or(1))))
+        }
+        (TurnOutcome::Interrupted, _) => Err(Failure::new(Kind::Interrupted, "the turn was interrupted")),
+        (TurnOutcome::Failed, Some(code)) if code != 0 => {
+            Err(Failure::silent(Kind::Command(u8::try_from(code).unwrap_or(1))))
+        }
+        (TurnOutcome::Failed, _) => Err(Failure::new(Kind::AgentFailed, format!("the turn failed: {why}"))),
+        (TurnOutcome::Unknown, _) => {
+            let message = "the agent was lost during the turn; what it did is not known";
+            Err(Failure::new(Kind::AgentFailed, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn exit(outcome: &str, exit_code: Option<i32>, pass: bool) -> u8 {
+        let ended = serde_json::from_value(
+            json!({"turn": 1, "outcome": outcome, "stop_reason": "x", "exit_code": exit_code}),
+        );
+        turn_exit(&ended.unwrap(), pass).map_or_else(|failure| failure.kind.exit_code(), |()| 0)
+    }
+
+    #[test]
+    fn a_turn_gives_its_exit_code() {
+        assert_eq!(exit("finished", None, true), 0);
+        assert_eq!(exit("finished", Some(0), true), 0);
+        assert_eq!(exit("finished", Some(42), true), 42);
+        assert_eq!(exit("finished", Some(42), false), 0);
+        assert_eq!(exit("interrupted", None, true), 130);
+        assert_eq!(exit("failed", None, true), 7);
+        assert_eq!(exit("failed", Some(3), true), 3);
+        assert_eq!(exit("failed", Some(3), false), 7);
+        assert_eq!(exit("unknown", None, true), 7);
+    }
+
+    #[test]
+    fn the_directory_must_be_there() {
+        assert_eq!(directory(Some(Path::new("/"))).unwrap(), "/");
+        assert!(directory(None).unwrap().starts_with('/'));
+        for bad in ["/no/such/directory", "/proc/self/status"] {
+            assert_eq!(directory(Some(Path::new(bad))).unwrap_err().kind, Kind::Usage);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `vibes send`: gives a prompt; with `--wait`, stays until its own turn has ended and prints the answer.
+//!
+//! Invariant: the prompt carries a key, so that a retry after a lost connection is the same prompt; and only the turn
+//! of this prompt counts, whatever else the session works on.
+
+use crate::args::SendArgs;
+use crate::client::{Daemon, Start};
+use crate::commands::logs::page;
+use crate::commands::wait::{News, needs_approval, news};
+use crate::commands::{idempotency_key, run::turn_exit};
+use crate::error::{Failure, Kind, Outcome};
+use crate::render::conversation::words_of_block;
+use crate::render::short;
+use crate::{place, sanitize, ui};
+use vibes_protocol::codec::MAX_CLIENT_LINE;
+use vibes_protocol::model::fact::TurnEnded;
+use vibes_protocol::model::{Fact, Seq, SessionState};
+use vibes_protocol::wire::Message;
+use vibes_protocol::wire::request::{Content, Input};
+
+pub(crate) fn run(args: &SendArgs) -> Outcome {
+    let prompt = prompt(args.prompt.as_deref())?;
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let session_id = daemon.named(&args.id)?;
+    let request = Input {
+        session_id,
+        content: Content::Text(prompt),
+        idempotency_key: idempotency_key(),
+        now: args.now,
+    };
+    let Message::Accepted { session_id, seq, .. } = daemon.ask(request)? else {
+        return Err(Failure::unexpected("input"));
+    };
+    place::remember_session(daemon.dir(), session_id);
+    if !args.wait {
+        ui::say(&format!("sent to {} (record {seq})", short(session_id)));
+        return Ok(());
+    }
+    let mut turn = Turn { input_seq: seq, turn: None };
+    let mut after = seq;
+    let mut printed = Printed::default();
+    loop {
+        // First what is written, then what is the matter: a request for approval is seen before its answer is missed.
+        loop {
+            let (records, head) = page(&mut daemon, session_id, after)?;
+            for record in &records {
+                after = record.seq;
+                match turn.read(&record.fact) {
+                    Step::Nothing => {}
+                    Step::Words(words) => printed.print(&words)?,
+                    Step::Ended(ended) => {
+                        printed.end()?;
+                        return turn_exit(&ended, false);
+                    }
+                    Step::Dropped => {
+                        printed.end()?;
+                        return Err(Failure::new(
+                            Kind::AgentFailed,
+                            "the session ended before this prompt had its turn",
+                        ));
+                    }
+                }
+            }
+            if records.is_empty() || after >= head {
+                break;
+            }
+        }
+        let session = match news(&mut daemon, session_id, None)? {
+            Some(News::Session(session)) => *session,
+            _ => daemon.session(&session_id.to_string())?.0,
+        };
+        if session.state == SessionState::WaitingPermission && session.head <= after {
+            printed.end()?;
+            return Err(needs_approval(&session));
+        }
+        if session.state.is_ended() && session.head <= after {
+            printed.end()?;
+            let message = format!("session {} is {}", short(session_id), session.state.as_str());
+            return Err(Failure::new(Kind::AgentFailed, message));
+        }
+    }
+}
+
+/// The prompt: given, or from standard input.
+pub(crate) fn prompt(given: Option<&str>) -> Outcome<String> {
+    let text = match given {
+        Some(text) if text != "-" => text.to_owned(),
+        None if ui::stdin_is_terminal() => {
+            return Err(
+                Failure::usage("no prompt was given").hint("vibes send ID PROMPT, or pipe the prompt in")
+            );
+        }
+        _ => {
+            let text = ui::read_stdin(MAX_CLIENT_LINE as u64)?;
+            text.strip_suffix('\n').map_or(text.clone(), str::to_owned)
+        }
+    };
+    if text.trim().is_empty() {
+        return Err(Failure::usage("the prompt is empty"));
+    }
+    Ok(text)
+}
+
+/// The turn of one prompt among the records.
+struct Turn {
+    input_seq: Seq,
+    turn: Option<u64>,
+}
+
+enum Step {
+    Nothing,
+    Words(String),
+    Ended(TurnEnded),
+    Dropped,
+}
+
+impl Turn {
+    fn read(&mut self, fact: &Fact) -> Step {
+        match fact {
+            Fact::TurnStarted(started) if started.input_seq == self.input_seq => {
+                self.turn = Some(started.turn)
+            }
+            Fact::TurnEnded(ended) if self.turn == Some(ended.turn) => return Step::Ended(ended.clone()),
+            Fact::InputDropped(dropped) if dropped.input_seq == self.input_seq => return Step::Dropped,
+            Fact::Update(update) if self.turn.is_some() => {
+                let update = &update.update;
+                if update["sessionUpdate"] == "agent_message_chunk" {
+                    return Step::Words(words_of_block(&update["content"]));
+                }
+            }
+            _ => {}
+        }
+        Step::Nothing
+    }
+}
+
+/// The answer on standard output.
+#[derive(Default)]
+struct Printed {
+    mid_line: bool,
+}
+
+impl Printed {
+    fn print(&mut self, words: &str) -> Outcome {
+        self.mid_line = !words.is_empty() && !words.ends_with('\n');
+        if ui::stdout_is_terminal() { ui::raw(&sanitize::text(words)) } else { ui::raw(words) }
+    }
+
+    fn end(&self) -> Outcome {
+        if self.mid_line { ui::raw("\n") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fact(value: serde_json::Value) -> Fact {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_the_own_turn_counts() {
+        let chunk = |text: &str| {
+            fact(json!({"kind": "update", "update":
+                {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}}))
+        };
+        let ended = |turn: u64| {
+            fact(
+                json!({"kind": "turn_ended", "turn": turn, "outcome": "finished", "stop_reason": "end_turn"}),
+            )
+        };
+        let started =
+            |turn: u64, seq: u64| fact(json!({"kind": "turn_started", "turn": turn, "input_seq": seq}));
+        let mut turn = Turn { input_seq: 9, turn: None };
+        for other in [started(1, 5), chunk("not mine"), ended(1)] {
+            assert!(matches!(turn.read(&other), Step::Nothing));
+        }
+        turn.read(&started(2, 9));
+        assert!(matches!(turn.read(&chunk("mine")), Step::Words(words) if words == "mine"));
+        assert!(matches!(turn.read(&ended(2)), Step::Ended(_)));
+        let mut turn = Turn { input_seq: 9, turn: None };
+        assert!(matches!(turn.read(&fact(json!({"kind": "input_dropped", "input_seq": 9}))), Step::Dropped));
+    }
+}

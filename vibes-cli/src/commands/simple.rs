@@ -1,0 +1,153 @@
+//! Verbs that are one request and one line: interrupt, suspend, resume, finish, rename, transfer, take, rm, undelete,
+//! set.
+//!
+//! Invariant: a verb that changed something says so on standard error; standard output stays empty for scripts.
+
+use crate::client::{Daemon, Start, pick_member};
+use crate::commands::kill::each;
+use crate::error::{Failure, Outcome};
+use crate::{place, sanitize, ui};
+use serde_json::Value;
+use vibes_protocol::model::SessionState;
+use vibes_protocol::wire::request::{
+    DeleteSession, FinishSession, Interrupt, ResumeSession, SetOption, SuspendSession, TakeOwnership,
+    TransferOwnership, UndeleteSession, UpdateSession, Who,
+};
+use vibes_protocol::wire::{ErrorCode, Message, Request};
+
+/// One request for one session, answered by `ok`.
+fn act(id: &str, done: &str, request: impl FnOnce(String) -> Request) -> Outcome {
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let named = daemon.named(id)?;
+    daemon.ask(request(named))?;
+    ui::say(&format!("{done} {}", sanitize::line(id)));
+    Ok(())
+}
+
+pub(crate) fn interrupt(id: &str) -> Outcome {
+    act(id, "interrupted", |session_id| Interrupt { session_id }.into())
+}
+
+pub(crate) fn finish(id: &str) -> Outcome {
+    act(id, "finished", |session_id| FinishSession { session_id }.into())
+}
+
+pub(crate) fn undelete(id: &str) -> Outcome {
+    act(id, "undeleted", |session_id| UndeleteSession { session_id }.into())
+}
+
+pub(crate) fn take(id: &str) -> Outcome {
+    act(id, "took ownership of", |session_id| TakeOwnership { session_id }.into())
+}
+
+pub(crate) fn remove(ids: &[String]) -> Outcome {
+    each(ids, |id| act(id, "deleted", |session_id| DeleteSession { session_id }.into()))?;
+    ui::say("`vibes undelete ID` takes it back");
+    Ok(())
+}
+
+pub(crate) fn set(id: &str, option: &str, value: &str) -> Outcome {
+    act(id, &format!("{} = {} for", sanitize::line(option), sanitize::line(value)), |session_id| {
+        SetOption { session_id, option_id: option.to_owned(), value: option_value(value) }.into()
+    })
+}
+
+/// `true` and `false` are switches; all else, numbers too, is a name among the agent's values.
+fn option_value(value: &str) -> Value {
+    match value {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        name => Value::from(name),
+    }
+}
+
+pub(crate) fn suspend(id: &str, now: bool) -> Outcome {
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let id = daemon.named(id)?;
+    let (session, _, _) = daemon.session(&id)?;
+    let busy = matches!(session.state, SessionState::Processing | SessionState::WaitingPermission);
+    if busy && !now {
+        if !ui::can_ask() {
+            return Err(Failure::usage("a turn is running, and there is no terminal to ask on")
+                .hint("--now interrupts the turn and suspends the session"));
+        }
+        if !ui::confirm("A turn is running. Interrupt it and suspend the session?")? {
+            ui::say("Nothing was changed.");
+            return Ok(());
+        }
+    }
+    daemon.ask(SuspendSession { session_id: session.id.to_string(), now: now || busy })?;
+    ui::say(&format!("suspended {id}; `vibes resume {id}` or a prompt starts its agent again"));
+    Ok(())
+}
+
+pub(crate) fn resume(id: &str, context: Option<String>, env: &[String]) -> Outcome {
+    let env = place::agent_environment(env)?;
+    act(id, "resumed", |session_id| ResumeSession { session_id, additional_context: context, env }.into())
+}
+
+pub(crate) fn rename(id: &str, name: &str) -> Outcome {
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let id = daemon.named(id)?;
+    let name = (!name.is_empty()).then(|| name.to_owned());
+    let mut retried = false;
+    loop {
+        let (session, _, _) = daemon.session(&id)?;
+        let request = UpdateSession {
+            // The id: after a first try the old name may be gone.
+            session_id: session.id.to_string(),
+            version: Some(session.version),
+            name: Some(name.clone()),
+            description: None,
+            metadata: None,
+            ttl_s: None,
+            orphan_policy: None,
+            pinned: None,
+        };
+        match daemon.ask(request) {
+            Ok(_) => break,
+            // Somebody changed something else meanwhile; on the new version our wish is still the same.
+            Err(failure) if failure.code == Some(ErrorCode::VersionConflict) && !retried => retried = true,
+            Err(failure) => return Err(failure),
+        }
+    }
+    match name {
+        Some(name) => ui::say(&format!("{id} is now called {}", sanitize::line(&name))),
+        None => ui::say(&format!("{id} has no name now")),
+    }
+    Ok(())
+}
+
+pub(crate) fn transfer(id: &str, to: &str) -> Outcome {
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let id = daemon.named(id)?;
+    let Message::Members { members, session_id, .. } = daemon.ask(Who { session_id: id.clone() })? else {
+        return Err(Failure::unexpected("who"));
+    };
+    let new_owner_id = pick_member(&members, to)?;
+    daemon.ask(TransferOwnership { session_id: session_id.to_string(), new_owner_id }).map_err(
+        |failure| {
+            match failure.code {
+                // Only the connection that owns a session may give it away, and this one has just begun.
+                Some(ErrorCode::NotOwner) => {
+                    failure.hint("in the owner's own `vibes attach`, /transfer SEAT hands it over")
+                }
+                _ => failure,
+            }
+        },
+    )?;
+    ui::say(&format!("transferred {id} to {}", sanitize::line(to)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_names_unless_they_are_switches() {
+        assert_eq!(option_value("true"), Value::Bool(true));
+        assert_eq!(option_value("auto"), Value::from("auto"));
+        assert_eq!(option_value("4"), Value::from("4"));
+    }
+}

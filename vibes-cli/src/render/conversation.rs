@@ -1,0 +1,416 @@
+//! A session's records as a person reads them.
+//!
+//! Invariant: a fold of records in order, and nothing else: replay and live look the same. On a terminal every line
+//! of an agent is sanitised, indented and cut to the width, so that the left edge belongs to vibes alone; without a
+//! terminal an agent's words pass byte for byte.
+
+use super::markdown::Markdown;
+use super::{keep_start, overflow, permission, tool, wrap};
+use crate::sanitize;
+use crate::ui::Paint;
+use serde_json::Value;
+use std::collections::HashMap;
+use vibes_protocol::model::fact::{Actor, Input, PermissionResolved, StateChanged, TurnEnded};
+use vibes_protocol::model::{ClientId, Fact, Outcome, SessionState, TurnOutcome};
+
+/// How to draw.
+#[derive(Debug, Clone)]
+pub(crate) struct Style {
+    /// Sanitise, indent, wrap, paint Markdown.
+    pub(crate) terminal: bool,
+    /// Columns.
+    pub(crate) width: usize,
+    /// Colours.
+    pub(crate) paint: Paint,
+    /// The session's agent: `shell` sends plain output, not Markdown.
+    pub(crate) agent: String,
+    /// This client, whose own name need not be said.
+    pub(crate) me: Option<ClientId>,
+    /// This person's seat: what was sent from it by another command is theirs too.
+    pub(crate) seat: Option<String>,
+}
+
+/// A piece to print.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A whole line of vibes, or of an agent on a terminal.
+    Line(String),
+    /// An agent's words as they came, without a terminal.
+    Words(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaker {
+    Agent,
+    Thought,
+    User,
+}
+
+/// The fold.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    style: Style,
+    speaker: Speaker,
+    /// The line under way, not sanitised yet: a sequence cut between two chunks is whole again here.
+    partial: String,
+    markdown: Markdown,
+    titles: HashMap<String, String>,
+    pieces: Vec<Piece>,
+}
+
+impl Conversation {
+    /// A fold that has seen nothing.
+    pub(crate) fn new(style: Style) -> Self {
+        Self {
+            style,
+            speaker: Speaker::Agent,
+            partial: String::new(),
+            markdown: Markdown::default(),
+            titles: HashMap::new(),
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Whether a line is under way.
+    pub(crate) fn has_partial(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
+    /// Ends the line under way and gives what is to be printed.
+    pub(crate) fn flush(&mut self) -> Vec<Piece> {
+        self.end_line();
+        std::mem::take(&mut self.pieces)
+    }
+
+    /// Reads one fact and gives what is to be printed.
+    pub(crate) fn read(&mut self, fact: &Fact) -> Vec<Piece> {
+        let paint = self.style.paint;
+        match fact {
+            Fact::Update(update) => self.update(&update.update),
+            Fact::Input(input) => self.input(input),
+            Fact::TurnEnded(ended) => self.turn_ended(ended),
+            Fact::PermissionRequested(requested) => {
+                let action = permission::action(&requested.permission);
+                self.line(paint.yellow("?"), &format!("asks for approval: {action}"));
+            }
+            Fact::PermissionResolved(resolved) => self.resolved(resolved),
+            Fact::StateChanged(changed) => self.state_changed(changed),
+            Fact::OwnershipChanged(changed) if matches!(changed.cause.as_str(), "transferred" | "taken") => {
+                let label = changed.owner_label.as_deref().unwrap_or("nobody");
+                self.note(&format!("ownership {} to {label}", changed.cause));
+            }
+            Fact::AgentStarted(started) if started.generation > 1 => {
+                self.note(&format!("the agent was started again (start {})", started.generation));
+            }
+            Fact::AgentReady(ready) if ready.context_lost => {
+                self.line(
+                    paint.red("!"),
+                    "the agent could not take up the earlier conversation; it begins anew",
+                );
+            }
+            Fact::AgentStderr(stderr) => {
+                self.note("the agent's last words on standard error:");
+                for line in sanitize::text(&stderr.text).lines().map(str::to_owned).collect::<Vec<_>>() {
+                    let line = paint.dim(&keep_start(&format!("  {line}"), self.style.width));
+                    self.whole(line);
+                }
+            }
+            Fact::AgentExited(exited) => match (exited.code, exited.signal) {
+                (Some(0), None) => {}
+                (Some(code), _) => self.note(&format!("the agent ended with exit code {code}")),
+                (None, Some(signal)) => self.note(&format!("the agent was ended by signal {signal}")),
+                (None, None) => self.note("the agent ended"),
+            },
+            Fact::NotDelivered(_) => self.note("a prompt did not reach the agent; it stays in the queue"),
+            Fact::InputDropped(_) => self.note("a queued prompt was dropped: the session ended"),
+            Fact::Unparsed(line) => {
+                self.note(&format!(
+                    "a line of the agent ({} bytes) could not be read: {}",
+                    line.bytes, line.why
+                ));
+            }
+            Fact::Renamed(renamed) => {
+                self.note(&format!(
+                    "the session is now called {}",
+                    renamed.name.as_deref().unwrap_or("nothing")
+                ));
+            }
+            Fact::OptionSet(set) => self.note(&format!("{} = {}", set.option_id, words_of(&set.value))),
+            Fact::Refused(refused) => {
+                self.line(paint.red("!"), &format!("refused to the agent itself: {}", refused.request));
+            }
+            Fact::TailLost(lost) => {
+                self.line(paint.red("!"), &format!("part of what the agent wrote is lost: {}", lost.why));
+            }
+            Fact::AgentRequestRefused(refused) => {
+                self.note(&format!("refused to the agent: {}", refused.method))
+            }
+            // The rest is for programs: what began, what was counted, and kinds of a newer daemon.
+            _ => {}
+        }
+        std::mem::take(&mut self.pieces)
+    }
+
+    fn update(&mut self, update: &Value) {
+        let (width, paint) = (self.style.width, self.style.paint);
+        let words = words_of_block(&update["content"]);
+        match update["sessionUpdate"].as_str() {
+            Some("agent_message_chunk") => self.words(Speaker::Agent, &words),
+            Some("agent_thought_chunk") => self.words(Speaker::Thought, &words),
+            Some("user_message_chunk") => self.words(Speaker::User, &words),
+            Some("tool_call") => {
+                let id = update["toolCallId"].as_str().unwrap_or_default().to_owned();
+                let title = update["title"].as_str().unwrap_or("a tool").to_owned();
+                // The prompt of a shell is the command: saying it twice in a row helps nobody.
+                if !self.is_shell() {
+                    self.whole(tool::started(&title, update["kind"].as_str(), width, paint));
+                }
+                self.titles.insert(id, title);
+                self.tool_progress(update);
+            }
+            Some("tool_call_update") => self.tool_progress(update),
+            Some("plan") => tool::plan(update, width, paint).into_iter().for_each(|line| self.whole(line)),
+            Some("current_mode_update") => {
+                self.note(&format!("mode: {}", words_of(&update["currentModeId"])));
+            }
+            _ => {}
+        }
+    }
+
+    fn tool_progress(&mut self, update: &Value) {
+        let (width, paint) = (self.style.width, self.style.paint);
+        let id = update["toolCallId"].as_str().unwrap_or_default();
+        if let Some(title) = update["title"].as_str() {
+            self.titles.insert(id.to_owned(), title.to_owned());
+        }
+        let title = self.titles.get(id).map_or("a tool", String::as_str);
+        let Some(line) = tool::ended(title, update, width, paint) else { return };
+        self.whole(line);
+        // A shell's output was streamed while it ran; its end repeats the last part.
+        if !self.is_shell() {
+            tool::content(update, width, paint).into_iter().for_each(|line| self.whole(line));
+        }
+    }
+
+    fn input(&mut self, input: &Input) {
+        let text: Vec<String> = input.content.iter().map(words_of_block).collect();
+        let mut tail = String::new();
+        if let Some(label) = self.stranger(&input.by) {
+            tail = format!("  ({})", sanitize::line(&label));
+        }
+        if input.queued {
+            tail.push_str("  (queued)");
+        }
+        let (paint, width) = (self.style.paint, self.style.width.saturating_sub(3));
+        let joined = text.join("\n");
+        let clean = if self.style.terminal { sanitize::text(&joined).into_owned() } else { joined };
+        let mut lines: Vec<String> = clean.lines().map(str::to_owned).collect();
+        if self.style.terminal {
+            lines = lines.iter().flat_map(|line| wrap(line, width)).collect();
+        }
+        let last = lines.len().saturating_sub(1);
+        for (at, line) in lines.iter().enumerate() {
+            let tail = if at == last { paint.dim(&tail) } else { String::new() };
+            self.whole(format!("{} {}{tail}", paint.green(">"), paint.bold(line)));
+        }
+    }
+
+    fn turn_ended(&mut self, ended: &TurnEnded) {
+        let paint = self.style.paint;
+        let why = ended.error.as_deref().unwrap_or(&ended.stop_reason);
+        match ended.outcome {
+            TurnOutcome::Finished => match ended.stop_reason.as_str() {
+                "end_turn" | "" => {}
+                reason => self.note(&format!("turn ended: {reason}")),
+            },
+            TurnOutcome::Interrupted => self.line(paint.yellow("■"), "turn interrupted"),
+            TurnOutcome::Failed => self.line(paint.red("✗"), &format!("turn failed: {why}")),
+            TurnOutcome::Unknown => {
+                self.line(paint.red("✗"), "the agent was lost during this turn; what it did is not known");
+            }
+        }
+        self.end_line();
+        self.markdown = Markdown::default();
+    }
+
+    fn resolved(&mut self, resolved: &PermissionResolved) {
+        let paint = self.style.paint;
+        let who = match (&resolved.rule, &resolved.by) {
+            (Some(rule), _) => format!(" by the rule {rule}"),
+            (None, Some(by)) => {
+                self.stranger(by).map_or_else(|| " by you".to_owned(), |label| format!(" by {label}"))
+            }
+            (None, None) => String::new(),
+        };
+        let option = resolved.option_id.as_deref().map_or_else(String::new, |option| format!(" ({option})"));
+        let message = resolved.message.as_deref().map_or_else(String::new, |message| format!(": {message}"));
+        let (mark, words) = match resolved.outcome {
+            Outcome::Allowed => (paint.green("✓"), "allowed"),
+            Outcome::Denied => (paint.red("✗"), "denied"),
+            Outcome::Expired => (paint.red("✗"), "denied: nobody answered in time"),
+            Outcome::Cancelled => (paint.yellow("■"), "request cancelled"),
+            Outcome::Withdrawn => (paint.yellow("■"), "request withdrawn by the agent"),
+        };
+        self.line(mark, &format!("{words}{who}{option}{message}"));
+    }
+
+    fn state_changed(&mut self, changed: &StateChanged) {
+        let reason = changed.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let who = changed.by.as_ref().map_or_else(String::new, |by| {
+            self.stranger(by).map_or_else(|| " by you".to_owned(), |label| format!(" by {label}"))
+        });
+        match changed.to {
+            SessionState::Suspended
+            | SessionState::Finished
+            | SessionState::Killed
+            | SessionState::Expired => {
+                self.note(&format!("session {}{who}{reason}", changed.to.as_str()));
+            }
+            SessionState::Failed => {
+                let mark = self.style.paint.red("✗");
+                self.line(mark, &format!("session failed{reason}"));
+            }
+            SessionState::Starting | SessionState::Idle if changed.from == SessionState::Suspended => {
+                self.note(&format!("session resumed{who}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody else's name; nothing for this client.
+    fn stranger(&self, by: &Actor) -> Option<String> {
+        let same_seat = by.label.is_some() && by.label == self.style.seat;
+        if same_seat || self.style.me == Some(by.client_id) {
+            return None;
+        }
+        Some(by.label.clone().unwrap_or_else(|| format!("client {}", &by.client_id.to_string()[..8])))
+    }
+
+    fn is_shell(&self) -> bool {
+        self.style.agent == "shell"
+    }
+
+    /// Words of a speaker, as they stream in.
+    fn words(&mut self, speaker: Speaker, words: &str) {
+        if words.is_empty() {
+            return;
+        }
+        if speaker != self.speaker {
+            self.end_line();
+            self.speaker = speaker;
+        }
+        if !self.style.terminal && speaker == Speaker::Agent {
+            self.pieces.push(Piece::Words(words.to_owned()));
+            return;
+        }
+        let mut rest = words;
+        while let Some(at) = rest.find('\n') {
+            self.partial.push_str(&rest[..at]);
+            self.spoken_line();
+            rest = &rest[at + 1..];
+        }
+        self.partial.push_str(rest);
+        self.spill();
+    }
+
+    /// Shows what already fills a line of prose, so that a long paragraph does not wait for its end.
+    fn spill(&mut self) {
+        let width = self.text_width();
+        while self.style.terminal && !self.markdown.in_code() && overflow(&self.partial, width).is_some() {
+            let mut pieces = wrap(&self.partial, width);
+            let rest = pieces.pop().unwrap_or_default();
+            let head = pieces.join("\n");
+            self.partial = rest;
+            for line in head.split('\n') {
+                self.spoken(line);
+            }
+        }
+    }
+
+    fn text_width(&self) -> usize {
+        self.style.width.saturating_sub(3).max(20)
+    }
+
+    fn end_line(&mut self) {
+        if self.has_partial() {
+            self.spoken_line();
+        }
+    }
+
+    fn spoken_line(&mut self) {
+        let line = std::mem::take(&mut self.partial);
+        let line =
+            if self.style.terminal { sanitize::text(line.trim_end_matches('\r')).into_owned() } else { line };
+        if !self.style.terminal {
+            self.spoken(&line);
+            return;
+        }
+        for piece in wrap(&unframed(&line), self.text_width()) {
+            self.spoken(&piece);
+        }
+    }
+
+    /// One line of a speaker, short enough.
+    fn spoken(&mut self, line: &str) {
+        let paint = self.style.paint;
+        let line = if self.style.terminal { unframed(&sanitize::text(line)) } else { line.to_owned() };
+        let painted = match self.speaker {
+            Speaker::Agent if self.is_shell() || !self.style.terminal => line,
+            Speaker::Agent => self.markdown.line(&line, paint),
+            Speaker::Thought => paint.dim(&format!("~ {line}")),
+            Speaker::User => {
+                self.pieces.push(Piece::Line(format!("{} {line}", paint.green(">"))));
+                return;
+            }
+        };
+        let indent = if self.style.terminal && !painted.is_empty() { "  " } else { "" };
+        self.pieces.push(Piece::Line(format!("{indent}{painted}")));
+    }
+
+    /// A line of ours with a mark before it.
+    fn line(&mut self, mark: String, words: &str) {
+        let words = keep_start(&sanitize::line(words), self.style.width.saturating_sub(2));
+        self.whole(format!("{mark} {words}"));
+    }
+
+    /// A line of ours in the background.
+    fn note(&mut self, words: &str) {
+        let words = keep_start(&sanitize::line(words), self.style.width.saturating_sub(2));
+        let line = self.style.paint.dim(&format!("· {words}"));
+        self.whole(line);
+    }
+
+    fn whole(&mut self, line: String) {
+        self.end_line();
+        self.pieces.push(Piece::Line(line));
+    }
+}
+
+/// The frame of approvals is drawn with double lines; in an agent's words they become something else.
+fn unframed(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '═' => '=',
+            '║' => '|',
+            '\u{2552}'..='\u{256c}' => '+',
+            c => c,
+        })
+        .collect()
+}
+
+/// The text of an ACP content block, or a word for what it is.
+pub(crate) fn words_of_block(block: &Value) -> String {
+    match (block["text"].as_str(), block["type"].as_str()) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some("resource_link")) => format!("[{}]", words_of(&block["uri"])),
+        (None, Some(kind)) => format!("[{kind}]"),
+        (None, None) => String::new(),
+    }
+}
+
+fn words_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! Pages about one thing: a session, its subscribers, the agents, the daemon.
+//!
+//! Invariant: every value that is not ours is sanitised here, whatever it was before.
+
+use super::list::{money, state_words};
+use super::permission::action;
+use super::table::{self, Cell};
+use super::{age, count, short, tilde};
+use crate::sanitize;
+use crate::ui::Paint;
+use serde_json::Value;
+use vibes_protocol::model::{OrphanPolicy, Role, SessionInfo};
+use vibes_protocol::wire::message::{AgentInfo, Member, RunnerInfo};
+
+fn field(name: &str, value: impl AsRef<str>, paint: Paint) -> String {
+    format!("{} {}", paint.dim(&format!("{name:<12}")), sanitize::line(value.as_ref()))
+}
+
+/// All that is known of a session.
+pub(crate) fn session(
+    session: &SessionInfo,
+    members: &[Member],
+    launch: &Value,
+    now: i64,
+    home: Option<&str>,
+    paint: Paint,
+) -> Vec<String> {
+    let title = session.name.clone().unwrap_or_else(|| short(session.id));
+    let mut lines = vec![paint.bold(&sanitize::line(&title))];
+    let mut add = |name: &str, value: String| lines.push(field(name, value, paint));
+    add("id", session.id.to_string());
+    add("agent", session.agent.clone());
+    add("state", state_words(session));
+    if let Some(reason) = &session.reason {
+        add("reason", reason.clone());
+    }
+    add("link", format!("{:?}", session.link).to_lowercase());
+    add("directory", tilde(&session.cwd, home));
+    if let Some(description) = &session.description {
+        add("description", description.clone());
+    }
+    add("created", format!("{} ago", age(now - session.created_at)));
+    add("last active", format!("{} ago", age(now - session.last_activity_at)));
+    let policy = match session.orphan_policy {
+        OrphanPolicy::Keep => "keep",
+        OrphanPolicy::Suspend => "suspend",
+        OrphanPolicy::Remove => "remove",
+    };
+    add("orphan", policy.to_owned());
+    if let Some(ttl) = session.ttl_s {
+        add("ttl", format!("{ttl} s"));
+    }
+    add("records", session.head.to_string());
+    add("turns", session.turns.to_string());
+    add("agent starts", session.generation.to_string());
+    if session.queued > 0 {
+        add("queued", count(session.queued as usize, "prompt", "prompts"));
+    }
+    if let Some(cost) = &session.cost {
+        add("cost", money(cost));
+    }
+    for (name, value) in &session.options {
+        add(
+            "option",
+            format!("{name} = {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+        );
+    }
+    for (name, value) in &session.metadata {
+        add("metadata", format!("{name} = {value}"));
+    }
+    if let Some(argv) = launch.get("argv").or_else(|| launch.get("command")) {
+        add("launch", argv.to_string());
+    }
+    for permission in &session.pending_permissions {
+        lines.push(field("asks", format!("{} [{}]", action(permission), permission.permission_id), paint));
+    }
+    if !members.is_empty() {
+        lines.push(String::new());
+        lines.extend(who(members, now, paint));
+    }
+    lines
+}
+
+/// Who is attached.
+pub(crate) fn who(members: &[Member], now: i64, paint: Paint) -> Vec<String> {
+    if members.is_empty() {
+        return vec!["Nobody is attached.".to_owned()];
+    }
+    let rows: Vec<Vec<Cell>> = members
+        .iter()
+        .map(|member| {
+            let role = match (member.is_owner, member.role) {
+                (true, _) => "owner",
+                (false, Role::Writer) => "writer",
+                (false, Role::Viewer) => "viewer",
+            };
+            let seat = member.identity.as_deref().unwrap_or("-");
+            vec![
+                Cell::painted(member.client_id.to_string(), Paint::bold),
+                Cell::new(if member.is_you { format!("{seat} (you)") } else { seat.to_owned() }),
+                Cell::new(role),
+                Cell::new(age(now - member.since)),
+                Cell::new(if member.connected { "connected" } else { "away" }),
+                Cell::new(member.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
+            ]
+        })
+        .collect();
+    table::render(&["CLIENT", "SEAT", "ROLE", "SINCE", "LINK", "PID"], &rows, paint)
+}
+
+/// The agents the daemon can start.
+pub(crate) fn agents(agents: &[AgentInfo], paint: Paint) -> Vec<String> {
+    let rows: Vec<Vec<Cell>> = agents
+        .iter()
+        .map(|agent| {
+            let installed = if agent.installed {
+                Cell::painted("yes", Paint::green)
+            } else {
+                Cell::painted("no", Paint::dim)
+            };
+            vec![
+                Cell::painted(&agent.id, Paint::bold),
+                Cell::new(&agent.name),
+                installed,
+                Cell::new(&agent.description),
+            ]
+        })
+        .collect();
+    table::render(&["AGENT", "NAME", "INSTALLED", "DESCRIPTION"], &rows, paint)
+}
+
+/// The daemon's state, as `daemon status` prints it.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Status {
+    pub(crate) pid: u32,
+    pub(crate) version: String,
+    pub(crate) protocol: u32,
+    pub(crate) socket: String,
+    pub(crate) epoch: u64,
+    pub(crate) sessions: u64,
+    pub(crate) runners: Vec<RunnerInfo>,
+    pub(crate) started_at: i64,
+    pub(crate) problems: Vec<String>,
+}
+
+/// The daemon, for people.
+pub(crate) fn status(status: &Status, now: i64, paint: Paint) -> Vec<String> {
+    let mut lines = vec![
+        paint.bold("vibesd is running"),
+        field("process", status.pid.to_string(), paint),
+        field("version", format!("{} (protocol {})", status.version, status.protocol), paint),
+        field("socket", &status.socket, paint),
+        field("up", age(now - status.started_at), paint),
+        field("sessions", status.sessions.to_string(), paint),
+        field("runners", status.runners.len().to_string(), paint),
+    ];
+    let problems = status.problems.iter();
+    lines.extend(problems.map(|problem| format!("{} {}", paint.red("problem:"), sanitize::line(problem))));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::list::tests::session as sample;
+    use serde_json::json;
+    use vibes_protocol::model::ClientId;
+
+    #[test]
+    fn a_sheet_names_what_there_is_and_stays_clean() {
+        let sample = sample(json!({"reason": "x\u{1b}[2J", "queued": 2, "options": {"mode": "auto"}}));
+        let lines = session(&sample, &[], &json!({"argv": ["a"]}), 1090, Some("/home/ann"), Paint::PLAIN);
+        let text = lines.join("\n");
+        for part in ["api", "idle", "~/code/api", "1m ago", "2 prompts", "mode = auto", "[\"a\"]", "x␛[2J"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn subscribers_are_listed_with_their_roles() {
+        assert_eq!(who(&[], 0, Paint::PLAIN), ["Nobody is attached."]);
+        let member = Member {
+            client_id: ClientId::random(),
+            identity: Some("ann@box:pts/1".to_owned()),
+            role: Role::Writer,
+            join: 1,
+            is_owner: true,
+            is_you: true,
+            connected: false,
+            since: 0,
+            pid: Some(7),
+        };
+        let text = who(&[member], 61, Paint::PLAIN).join("\n");
+        assert!(text.contains("ann@box:pts/1 (you)  owner  1m     away  7"), "{text}");
+    }
+
+    #[test]
+    fn agents_and_daemon_are_told() {
+        let agent = AgentInfo {
+            id: "shell".to_owned(),
+            name: "Shell".to_owned(),
+            description: "runs commands".to_owned(),
+            installed: true,
+        };
+        assert!(agents(&[agent], Paint::PLAIN)[1].contains("shell  Shell  yes        runs commands"));
+        let sample = Status {
+            pid: 7,
+            version: "0.1.0".to_owned(),
+            protocol: 1,
+            socket: "/s".to_owned(),
+            epoch: 1,
+            sessions: 2,
+            runners: Vec::new(),
+            started_at: 0,
+            problems: vec!["the disk is full".to_owned()],
+        };
+        assert!(status(&sample, 60, Paint::PLAIN).join("\n").contains("problem: the disk is full"));
+        let keys: Vec<String> =
+            serde_json::to_value(&sample).unwrap().as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys[..7], ["pid", "version", "protocol", "socket", "epoch", "sessions", "runners"]);
+    }
+}

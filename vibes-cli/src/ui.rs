@@ -1,0 +1,160 @@
+//! The only module that prints: data on standard output, talk on standard error.
+//!
+//! Invariant: a reader that goes away ends the program quietly, never with a panic; colour is decided per stream; and
+//! whoever calls has sanitised what agents and other people wrote (everything this module adds is ours).
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use crate::error::{Failure, Kind, Outcome};
+use crate::{place, sanitize};
+use colored::Colorize as _;
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+
+/// Colours, or none. Colour never carries a meaning alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Paint {
+    on: bool,
+}
+
+macro_rules! paints {
+    ($($name:ident => |$text:ident| $paint:expr;)*) => {
+        $(pub(crate) fn $name(self, $text: &str) -> String {
+            if self.on { $paint.to_string() } else { $text.to_owned() }
+        })*
+    };
+}
+
+impl Paint {
+    /// Never any colour.
+    pub(crate) const PLAIN: Self = Self { on: false };
+
+    #[cfg(test)]
+    pub(crate) fn forced() -> Self {
+        colored::control::set_override(true);
+        Self { on: true }
+    }
+
+    fn for_terminal(is_terminal: bool) -> Self {
+        let dumb = place::variable("TERM").is_some_and(|term| term == "dumb");
+        let on = is_terminal && !dumb && !place::is_set("NO_COLOR");
+        if on {
+            // `colored` looks at standard output only; this module decides for each stream instead.
+            colored::control::set_override(true);
+        }
+        Self { on }
+    }
+
+    /// For standard output.
+    pub(crate) fn stdout() -> Self {
+        Self::for_terminal(stdout_is_terminal())
+    }
+
+    /// For standard error.
+    pub(crate) fn stderr() -> Self {
+        Self::for_terminal(io::stderr().is_terminal())
+    }
+
+    paints! {
+        bold => |text| text.bold();
+        dim => |text| text.dimmed();
+        red => |text| text.red();
+        green => |text| text.green();
+        yellow => |text| text.yellow();
+        blue => |text| text.blue();
+        cyan => |text| text.cyan();
+        heading => |text| text.bold().underline();
+        alarm => |text| text.black().on_yellow().bold();
+    }
+}
+
+pub(crate) fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+pub(crate) fn stdin_is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// The width of the terminal on standard output, or what reads well where there is none.
+pub(crate) fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
+    size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(100)
+}
+
+/// Data, as it is, without a newline added.
+pub(crate) fn raw(text: &str) -> Outcome {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::silent(Kind::BrokenPipe)),
+        Err(error) => Err(Failure::io("cannot write to standard output", &error)),
+    }
+}
+
+/// One line of data, or several.
+pub(crate) fn data(text: &str) -> Outcome {
+    raw(&format!("{text}\n"))
+}
+
+/// A value as JSON: one line for programs, pretty and escaped for eyes.
+pub(crate) fn json(value: &impl serde::Serialize) -> Outcome {
+    let text =
+        if stdout_is_terminal() { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    json_text(&text.map_err(|error| Failure::new(Kind::Failed, format!("cannot write JSON: {error}")))?)
+}
+
+/// A value as JSON on one line whatever reads it.
+pub(crate) fn json_line(value: &impl serde::Serialize) -> Outcome {
+    let text = serde_json::to_string(value);
+    json_text(&text.map_err(|error| Failure::new(Kind::Failed, format!("cannot write JSON: {error}")))?)
+}
+
+fn json_text(text: &str) -> Outcome {
+    if stdout_is_terminal() { data(&sanitize::json(text)) } else { data(text) }
+}
+
+/// Talk, on standard error. A closed standard error silences it and changes nothing else.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Asks a question that a person answers with yes or no. Only where both ends are a terminal.
+pub(crate) fn confirm(question: &str) -> Outcome<bool> {
+    let _ = write!(io::stderr().lock(), "{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(|error| Failure::io("cannot read the answer", &error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+/// Whether a question can be asked at all.
+pub(crate) fn can_ask() -> bool {
+    stdin_is_terminal() && io::stderr().is_terminal()
+}
+
+/// All of standard input, for prompts. A prompt has to be text.
+pub(crate) fn read_stdin(limit: u64) -> Outcome<String> {
+    let mut bytes = Vec::new();
+    io::stdin()
+        .lock()
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::io("cannot read standard input", &error))?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::usage(format!(
+            "standard input is longer than the {limit} bytes a prompt may have"
+        )));
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::usage("standard input is not UTF-8 text"))
+}
+
+/// The end of a failed command: what is known, then what to do.
+pub(crate) fn failure(failure: &Failure) {
+    if failure.message.is_empty() {
+        return;
+    }
+    let paint = Paint::stderr();
+    say(&format!("{} {}", paint.red(&paint.bold("error:")), sanitize::text(&failure.message)));
+    if let Some(hint) = &failure.hint {
+        say(&format!("{} {}", paint.cyan("hint:"), sanitize::text(hint)));
+    }
+}

@@ -1,0 +1,144 @@
+//! Agents: what they say, translated once, and the link that carries it.
+//!
+//! Invariant: a codec is pure (bytes in, events and frames out; no clock, no files) and never fails: what it cannot
+//! read is an event too. Its state is part of the session's and survives the daemon.
+
+pub mod acp;
+pub mod launch;
+pub mod link;
+pub mod spool;
+
+use serde_json::{Map, Value};
+use vibes_protocol::model::{Cost, PermissionOption, Usage};
+
+/// Numbered frames for the agent. A JSON-RPC id of ours is the number of the frame that carries it, so a response
+/// that arrives while no daemon lives still finds its request.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// The number of the next frame.
+    pub next: u64,
+    /// The frames: number and bytes, newline included.
+    pub frames: Vec<(u64, Vec<u8>)>,
+}
+
+impl Outgoing {
+    /// Numbers that go on after `last`.
+    pub fn after(last: u64) -> Self {
+        Self { next: last + 1, frames: Vec::new() }
+    }
+
+    /// Adds a frame; `build` gets its number.
+    pub fn push(&mut self, build: impl FnOnce(u64) -> Value) -> u64 {
+        let number = self.next;
+        let mut bytes = build(number).to_string().into_bytes();
+        bytes.push(b'\n');
+        self.frames.push((number, bytes));
+        self.next += 1;
+        number
+    }
+}
+
+/// What an agent said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentEvent {
+    /// It waits for its first prompt.
+    Ready {
+        /// `new`, `resume` or `load`.
+        how: &'static str,
+    },
+    /// It cannot be used.
+    StartFailed(String),
+    /// An ACP update, verbatim, with what the session itself should know of it.
+    Update {
+        /// The JSON of the update.
+        raw: String,
+        /// What is in it for us.
+        hint: Hint,
+    },
+    /// It asks for permission.
+    Permission(Box<Question>),
+    /// It takes a question back.
+    Withdrawn {
+        /// The id of its request.
+        rpc_id: Value,
+    },
+    /// The turn is over.
+    TurnEnded(Result<TurnResult, String>),
+    /// An option was set, or not.
+    OptionAnswered {
+        /// The frame that asked.
+        call: u64,
+        /// Which.
+        option_id: String,
+        /// To what.
+        value: Value,
+        /// The agent's refusal.
+        error: Option<String>,
+    },
+    /// It asked for something vibes does not serve; the refusal is on its way.
+    Refused {
+        /// The method.
+        method: String,
+    },
+    /// A line that could not be understood.
+    Unparsed {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// What an update tells the session itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Hint {
+    /// Nothing.
+    None,
+    /// Words of the answer.
+    Text(String),
+    /// The options changed.
+    Options,
+    /// The cost so far.
+    Cost(Cost),
+}
+
+/// A question from the agent, before it has an id of ours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// The id of its request.
+    pub rpc_id: Value,
+    /// The raw request, which the hash covers.
+    pub raw: String,
+    /// The kind or name of the tool.
+    pub tool: String,
+    /// The tool's input.
+    pub raw_input: Value,
+    /// The first diff in its content.
+    pub diff: Option<Value>,
+    /// The answers it offers.
+    pub options: Vec<PermissionOption>,
+    /// Its own words.
+    pub title: Option<String>,
+    /// The tool call.
+    pub tool_call_id: Option<String>,
+}
+
+/// How a turn ended, in the agent's words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnResult {
+    /// `end_turn`, `cancelled`, …
+    pub stop_reason: String,
+    /// Tokens.
+    pub usage: Option<Usage>,
+    /// The exit code of the turn's command, for agents that run one.
+    pub exit_code: Option<i32>,
+}
+
+/// What a codec needs to open a conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opening {
+    /// The working directory.
+    pub cwd: String,
+    /// Options to set before the first prompt.
+    pub options: Map<String, Value>,
+    /// Our version, for the agent's log.
+    pub version: String,
+}

@@ -1,0 +1,212 @@
+//! Head and recent tail of one session, for subscribers that pull.
+//!
+//! Invariant: the head moves only after the commit, and publishing costs the same however slow the readers are: a
+//! subscriber is a cursor, never a queue. What is no longer in the tail is read from the store.
+
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::Notify;
+use vibes_protocol::model::{Epoch, Seq};
+
+/// How much of the tail is kept while somebody listens, in bytes: enough that a reader a few commits behind never
+/// goes to the store.
+const TAIL: usize = 1024 * 1024;
+
+/// The frames of one commit, encoded once and shared by all subscribers.
+#[derive(Debug, Clone)]
+pub struct Slab {
+    /// The first record.
+    pub first: Seq,
+    /// The last record.
+    pub last: Seq,
+    /// Their epoch.
+    pub epoch: Epoch,
+    /// The frames.
+    pub bytes: Bytes,
+    /// Where each frame ends.
+    pub ends: Arc<[u32]>,
+}
+
+impl Slab {
+    /// The frames after `after`.
+    fn after(&self, after: Seq) -> Bytes {
+        if after < self.first {
+            return self.bytes.clone();
+        }
+        let skipped = (after - self.first) as usize;
+        self.ends.get(skipped).map_or_else(Bytes::new, |end| self.bytes.slice(*end as usize..))
+    }
+}
+
+/// What a pull gives.
+#[derive(Debug)]
+pub enum Pull {
+    /// Nothing new.
+    Idle,
+    /// Frames, the last record in them, and its epoch.
+    Frames(Vec<Bytes>, Seq, Epoch),
+    /// The cursor is older than the tail: read the store.
+    Store,
+}
+
+#[derive(Default)]
+struct Tail {
+    slabs: VecDeque<Slab>,
+    bytes: usize,
+    listeners: Vec<Weak<Notify>>,
+}
+
+/// One session's head and tail.
+pub struct Feed {
+    head: AtomicU64,
+    tail: Mutex<Tail>,
+}
+
+impl Feed {
+    /// A feed that stands at `head` with nothing in memory.
+    pub fn new(head: Seq) -> Self {
+        Self { head: AtomicU64::new(head), tail: Mutex::default() }
+    }
+
+    /// The last record published.
+    pub fn head(&self) -> Seq {
+        self.head.load(Ordering::Acquire)
+    }
+
+    fn tail(&self) -> std::sync::MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes a committed slab and wakes whoever listens.
+    pub fn publish(&self, slab: Slab) {
+        let mut tail = self.tail();
+        tail.listeners.retain(|listener| listener.strong_count() > 0);
+        let last = slab.last;
+        // Without listeners the tail would only cost memory: whoever comes reads the store first anyway.
+        if tail.listeners.is_empty() {
+            tail.slabs.clear();
+            tail.bytes = 0;
+        } else {
+            tail.bytes += slab.bytes.len();
+            tail.slabs.push_back(slab);
+            while tail.bytes > TAIL && tail.slabs.len() > 1 {
+                if let Some(old) = tail.slabs.pop_front() {
+                    tail.bytes -= old.bytes.len();
+                }
+            }
+        }
+        self.head.store(last, Ordering::Release);
+        for listener in &tail.listeners {
+            if let Some(listener) = listener.upgrade() {
+                listener.notify_one();
+            }
+        }
+    }
+
+    /// Wakes `listener` at every publication from now on, until it is dropped or removed.
+    pub fn listen(&self, listener: &Arc<Notify>) {
+        let mut tail = self.tail();
+        let weak = Arc::downgrade(listener);
+        if !tail.listeners.iter().any(|known| known.ptr_eq(&weak)) {
+            tail.listeners.push(weak);
+        }
+    }
+
+    /// Stops waking `listener`.
+    pub fn unlisten(&self, listener: &Arc<Notify>) {
+        let weak = Arc::downgrade(listener);
+        self.tail().listeners.retain(|known| !known.ptr_eq(&weak));
+    }
+
+    /// What comes after `after`, up to about `max_bytes`.
+    pub fn pull(&self, after: Seq, max_bytes: usize) -> Pull {
+        if after >= self.head() {
+            return Pull::Idle;
+        }
+        let tail = self.tail();
+        match tail.slabs.front() {
+            Some(oldest) if oldest.first <= after + 1 => {}
+            _ => return Pull::Store,
+        }
+        // The slabs are in order and dense: the first one wanted is found by bisection.
+        let begin = tail.slabs.partition_point(|slab| slab.last <= after);
+        let (mut frames, mut bytes, mut last, mut epoch) = (Vec::new(), 0, after, 0);
+        for slab in tail.slabs.range(begin..) {
+            if slab.last > self.head() || (!frames.is_empty() && bytes + slab.bytes.len() > max_bytes) {
+                break;
+            }
+            let piece = slab.after(after);
+            bytes += piece.len();
+            frames.push(piece);
+            last = slab.last;
+            epoch = slab.epoch;
+        }
+        if frames.is_empty() { Pull::Idle } else { Pull::Frames(frames, last, epoch) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::group::Frames;
+    use vibes_protocol::model::SessionId;
+
+    fn slab(first: Seq, last: Seq) -> Slab {
+        let id = SessionId::random();
+        let mut frames = Frames::default();
+        for seq in first..=last {
+            frames.push(&id, 1, seq, 0, b"{}");
+        }
+        let (bytes, ends) = frames.freeze();
+        Slab { first, last, epoch: 1, bytes, ends: ends.into() }
+    }
+
+    fn seqs(pull: Pull) -> Vec<u64> {
+        let Pull::Frames(frames, ..) = pull else { return Vec::new() };
+        let text: Vec<u8> = frames.iter().flat_map(|bytes| bytes.to_vec()).collect();
+        String::from_utf8(text)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].as_u64().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_cursor_anywhere_gets_exactly_what_follows() {
+        let feed = Feed::new(10);
+        let listener = Arc::new(Notify::new());
+        feed.listen(&listener);
+        feed.publish(slab(11, 13));
+        feed.publish(slab(14, 14));
+        assert!(matches!(feed.pull(14, 1000), Pull::Idle));
+        for after in 10..14 {
+            assert_eq!(seqs(feed.pull(after, 10_000)), (after + 1..=14).collect::<Vec<_>>());
+        }
+        assert!(matches!(feed.pull(9, 1000), Pull::Store));
+        assert!(matches!(feed.pull(99, 1000), Pull::Idle));
+    }
+
+    #[test]
+    fn a_small_budget_still_gives_a_whole_slab() {
+        let feed = Feed::new(0);
+        let listener = Arc::new(Notify::new());
+        feed.listen(&listener);
+        feed.publish(slab(1, 5));
+        feed.publish(slab(6, 7));
+        assert_eq!(seqs(feed.pull(0, 1)), [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn without_listeners_nothing_is_kept() {
+        let feed = Feed::new(0);
+        feed.publish(slab(1, 5));
+        assert_eq!(feed.head(), 5);
+        assert!(matches!(feed.pull(0, 1000), Pull::Store));
+    }
+}

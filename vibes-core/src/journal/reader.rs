@@ -1,0 +1,205 @@
+//! Reading the store while the writer writes: a few read-only connections, short transactions.
+//!
+//! Invariant: a page is one statement, dropped before the page is handed out, so that no reader ever pins the log.
+
+use super::{RowKind, SessionNo, SpoolOffset, StoreError, group};
+use rusqlite::{Connection, OpenFlags, params};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use vibes_protocol::model::{Epoch, Seq, SessionId};
+
+/// A session as it lies in the store.
+#[derive(Debug)]
+pub struct StoredSession {
+    /// Its number.
+    pub no: SessionNo,
+    /// Its id.
+    pub id: SessionId,
+    /// Its last record.
+    pub head: Seq,
+    /// How far its agent's output was taken in.
+    pub spool: SpoolOffset,
+    /// When something last happened, in milliseconds.
+    pub last_ms: i64,
+    /// Its state.
+    pub body: String,
+    /// Its small rows.
+    pub rows: Vec<(RowKind, Vec<u8>, Vec<u8>)>,
+}
+
+/// Frames read back.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The frames, ready to send.
+    pub frames: group::Frames,
+    /// The number of the last record in them; 0 when there are none.
+    pub last: Seq,
+    /// The number of the first.
+    pub first: Seq,
+}
+
+/// The door to the read-only connections. Clones share them.
+#[derive(Clone)]
+pub struct Reader {
+    path: PathBuf,
+    spare: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Reader {
+    /// For the store at `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), spare: Arc::default() }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match spare {
+            Some(connection) => connection,
+            None => {
+                let connection = Connection::open_with_flags(
+                    &self.path,
+                    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+                )?;
+                connection.busy_timeout(Duration::from_secs(5))?;
+                connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
+                connection
+            }
+        };
+        let result = work(&connection);
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        // Four readers saturate two cores; more would only hold memory.
+        if spare.len() < 4 {
+            spare.push(connection);
+        }
+        result
+    }
+
+    /// Every session, for the start of the daemon. Blocking.
+    pub fn sessions(&self) -> Result<Vec<StoredSession>, StoreError> {
+        self.with(|connection| {
+            let mut rows_of: std::collections::HashMap<SessionNo, Vec<_>> = Default::default();
+            let mut select = connection.prepare_cached("SELECT session, kind, key, value FROM item")?;
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let kind = match row.get::<_, u8>(1)? {
+                    1 => RowKind::Outbox,
+                    2 => RowKind::Pending,
+                    3 => RowKind::Member,
+                    4 => RowKind::Idempotency,
+                    _ => continue,
+                };
+                rows_of.entry(row.get(0)?).or_default().push((kind, row.get(2)?, row.get(3)?));
+            }
+            let mut select = connection
+                .prepare_cached("SELECT no, id, head, generation, spool, last_ms, body FROM session ORDER BY no")?;
+            let mut rows = select.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let no = row.get(0)?;
+                let Ok(id) = row.get::<_, String>(1)?.parse() else { continue };
+                found.push(StoredSession {
+                    no,
+                    id,
+                    head: row.get::<_, i64>(2)? as u64,
+                    spool: SpoolOffset {
+                        generation: row.get::<_, i64>(3)? as u64,
+                        offset: row.get::<_, i64>(4)? as u64,
+                    },
+                    last_ms: row.get(5)?,
+                    body: row.get(6)?,
+                    rows: rows_of.remove(&no).unwrap_or_default(),
+                });
+            }
+            Ok(found)
+        })
+    }
+
+    /// The session that was created with this key. Blocking.
+    pub fn created_with(&self, key: &str) -> Result<Option<SessionId>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached("SELECT id FROM session WHERE create_key = ?1")?;
+            let mut rows = select.query([key])?;
+            Ok(rows.next()?.map(|row| row.get::<_, String>(0)).transpose()?.and_then(|id| id.parse().ok()))
+        })
+    }
+
+    /// The records after `after` as frames, up to about `max_bytes` or `max_records`. Blocking.
+    pub fn page(
+        &self,
+        session: SessionNo,
+        id: &SessionId,
+        after: Seq,
+        max_bytes: usize,
+        max_records: usize,
+    ) -> Result<Page, StoreError> {
+        self.with(|connection| {
+            let mut page = Page::default();
+            // The group that holds `after + 1` begins at or before it.
+            let mut select = connection.prepare_cached(
+                "SELECT first, last, epoch, packed, body FROM records WHERE session = ?1 AND first >=
+                   coalesce((SELECT max(first) FROM records WHERE session = ?1 AND first <= ?2), ?2)
+                 ORDER BY first",
+            )?;
+            let mut rows = select.query(params![session, after as i64 + 1])?;
+            let mut count = 0;
+            'rows: while let Some(row) = rows.next()? {
+                let (first, last, epoch) =
+                    (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64);
+                if last <= after {
+                    continue;
+                }
+                let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+                let body: Cow<'_, [u8]> =
+                    if row.get::<_, i64>(3)? == 1 { Cow::Owned(zstd::decode_all(body)?) } else { Cow::Borrowed(body) };
+                for (seq, (at_ms, fact)) in (first..).zip(group::records(&body)) {
+                    if seq <= after {
+                        continue;
+                    }
+                    page.frames.push(id, epoch, seq, at_ms, fact);
+                    page.last = seq;
+                    if page.first == 0 {
+                        page.first = seq;
+                    }
+                    count += 1;
+                    if count >= max_records || page.frames.bytes.len() >= max_bytes {
+                        break 'rows;
+                    }
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    /// The last record whose epoch is not above `epoch`, and its epoch: where a cursor of that epoch still stands.
+    /// Blocking.
+    pub fn last_of_epoch(&self, session: SessionNo, epoch: Epoch) -> Result<(Epoch, Seq), StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT epoch, last FROM records WHERE session = ?1 AND epoch <= ?2 ORDER BY first DESC LIMIT 1",
+            )?;
+            let mut rows = select.query(params![session, epoch as i64])?;
+            match rows.next()? {
+                Some(row) => Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)),
+                None => Ok((epoch, 0)),
+            }
+        })
+    }
+
+    /// The epoch a record was written under. Blocking.
+    pub fn epoch_of(&self, session: SessionNo, seq: Seq) -> Result<Option<Epoch>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT epoch, last FROM records WHERE session = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1",
+            )?;
+            let mut rows = select.query(params![session, seq as i64])?;
+            match rows.next()? {
+                Some(row) if row.get::<_, i64>(1)? as u64 >= seq => Ok(Some(row.get::<_, i64>(0)? as u64)),
+                _ => Ok(None),
+            }
+        })
+    }
+}

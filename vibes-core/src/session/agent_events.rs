@@ -1,0 +1,346 @@
+//! What comes from the agent and its runner: lines, sign of life, the end.
+//!
+//! Invariant: each line is taken in once, in order, and leaves a record of whatever a person could want to know of it.
+
+use super::{
+    event::{Effect, Reply},
+    state::{Goal, MAX_PENDING, Pending},
+    step::Step,
+};
+use crate::agent::{
+    AgentEvent, Hint, Outgoing, Question, TurnResult,
+    link::Gone,
+    spool::{HEAD, Line, hex},
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use vibes_protocol::{
+    model::{
+        Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome,
+        fact,
+    },
+    wire::ErrorCode,
+};
+use vibes_runner::wire::{Refusal, Standing};
+
+impl Step<'_> {
+    /// Takes in one line of the agent.
+    pub fn line(&mut self, line: &Line, end: u64) {
+        self.s.spool.offset = end;
+        match line {
+            Line::Whole(bytes) => {
+                let mut events = Vec::new();
+                let mut outgoing = Outgoing::after(self.s.body.last_frame);
+                self.s.body.codec.decode(bytes, &mut events, &mut outgoing);
+                self.s.body.last_frame = outgoing.next - 1;
+                self.s.outbox.extend(outgoing.frames);
+                for event in events {
+                    self.agent_event(event, bytes);
+                }
+            }
+            Line::Oversize { head, bytes, sha256 } => {
+                self.record(fact::Unparsed {
+                    text: String::from_utf8_lossy(head).into_owned(),
+                    bytes: *bytes,
+                    why: "a line over 16 MiB; its beginning is kept".to_owned(),
+                    sha256: Some(sha256.clone()),
+                });
+            }
+            Line::Torn(bytes) => self.unparsed(bytes, "the agent ended in the middle of a line".to_owned()),
+        }
+    }
+
+    fn unparsed(&mut self, line: &[u8], why: String) {
+        let head = &line[..line.len().min(HEAD)];
+        self.record(fact::Unparsed {
+            text: String::from_utf8_lossy(head).into_owned(),
+            bytes: line.len() as u64,
+            why,
+            sha256: (line.len() > HEAD).then(|| hex(&Sha256::digest(line))),
+        });
+    }
+
+    fn agent_event(&mut self, event: AgentEvent, line: &[u8]) {
+        match event {
+            AgentEvent::Update { raw, hint } => {
+                match hint {
+                    Hint::Text(text) => self.s.remember_words(&text),
+                    Hint::Cost(cost) => self.s.body.cost = Some(cost),
+                    Hint::Options => self.keep_options(),
+                    Hint::None => {}
+                }
+                self.record_raw(Self::update_fact(&raw));
+            }
+            AgentEvent::Ready { how } => {
+                let context_lost = how == "new" && self.s.body.turns > 0;
+                let generation = self.s.body.generation;
+                self.record(fact::AgentReady { generation, how: how.to_owned(), context_lost });
+                if self.s.body.state == SessionState::Starting {
+                    let resting = self.resting_state();
+                    self.set_state(resting, None, None);
+                }
+                for tag in std::mem::take(&mut self.s.ready_waiters) {
+                    self.reply(tag, Ok(Reply::Ok));
+                }
+                self.pump();
+                self.suspend_orphan();
+            }
+            AgentEvent::StartFailed(why) => {
+                self.fail_waiters(ErrorCode::AgentStartFailed, &why);
+                self.begin_stop(Goal::Fail, Some(why), None);
+            }
+            AgentEvent::Permission(question) => self.question(*question),
+            AgentEvent::Withdrawn { rpc_id } => self.withdrawn(&rpc_id),
+            AgentEvent::TurnEnded(result) => self.turn_ended(result),
+            AgentEvent::OptionAnswered { call, option_id, value, error } => {
+                let waiter = self.s.option_waiters.remove(&call);
+                match error {
+                    None => {
+                        self.record(fact::OptionSet { option_id, value });
+                        self.keep_options();
+                        if let Some(tag) = waiter {
+                            self.reply(tag, Ok(Reply::Ok));
+                        }
+                    }
+                    Some(error) => {
+                        if let Some(tag) = waiter {
+                            self.refuse(tag, ErrorCode::AgentFailed, format!("the agent refused: {error}"));
+                        }
+                    }
+                }
+            }
+            AgentEvent::Refused { method } => {
+                self.record(fact::AgentRequestRefused { method });
+            }
+            AgentEvent::Unparsed { why } => self.unparsed(line, why),
+        }
+    }
+
+    /// What the agent runs with now is what it is started with again.
+    fn keep_options(&mut self) {
+        let options = &self.s.body.codec.options;
+        for (id, option) in options {
+            let offered = self.s.body.launch.options.get(id);
+            if offered != Some(&option["value"]) {
+                self.s.body.launch.options.insert(id.clone(), option["value"].clone());
+            }
+        }
+    }
+
+    fn question(&mut self, question: Question) {
+        let cancelled = self.s.body.turn.as_ref().is_some_and(|turn| turn.cancelled) || self.s.body.stopping.is_some();
+        if cancelled {
+            // The turn is being ended: the agent may not have heard yet.
+            self.send(|codec, out| codec.answer(&question.rpc_id, None, out));
+            return;
+        }
+        if self.s.pending.len() >= MAX_PENDING {
+            let message = "too many permission requests wait already";
+            self.send(|codec, out| codec.refuse(&question.rpc_id, message, out));
+            self.record(fact::AgentRequestRefused { method: "session/request_permission".to_owned() });
+            return;
+        }
+        let id = self.s.body.id.to_string();
+        // The record's number makes it unique in the session, the session's id over all.
+        let permission_id = format!("{}-{}", &id[..8], self.s.head + 1);
+        let permission = Permission {
+            permission_id: permission_id.clone(),
+            hash: hex(&Sha256::digest(question.raw.as_bytes())),
+            tool: question.tool,
+            raw_input: question.raw_input,
+            cwd: self.s.body.cwd.clone(),
+            diff: question.diff,
+            options: question.options,
+            claim_title: question.title,
+            deadline_ms: None,
+            tool_call_id: question.tool_call_id,
+        };
+        self.record(fact::PermissionRequested { permission: permission.clone() });
+        self.s.pending.insert(permission_id, Pending { permission, rpc_id: question.rpc_id });
+        if self.s.body.state != SessionState::Starting {
+            self.set_state(SessionState::WaitingPermission, None, None);
+        }
+    }
+
+    fn withdrawn(&mut self, rpc_id: &Value) {
+        let found = self.s.pending.iter().find(|(_, pending)| pending.rpc_id == *rpc_id).map(|(id, _)| id.clone());
+        let Some(permission_id) = found else { return };
+        self.s.pending.remove(&permission_id);
+        self.decided(&permission_id, "the agent (it took the request back)");
+        self.record(fact::PermissionResolved {
+            permission_id,
+            outcome: Outcome::Withdrawn,
+            by: None,
+            option_id: None,
+            rule: None,
+            message: None,
+        });
+        let resting = self.resting_state();
+        self.set_state(resting, None, None);
+    }
+
+    fn turn_ended(&mut self, result: Result<TurnResult, String>) {
+        let Some(turn) = self.s.body.turn.take() else { return };
+        self.resolve_all(Outcome::Withdrawn, None);
+        let ended = match result {
+            Ok(result) => {
+                let interrupted = turn.cancelled || result.stop_reason == "cancelled";
+                fact::TurnEnded {
+                    turn: turn.number,
+                    outcome: if interrupted { TurnOutcome::Interrupted } else { TurnOutcome::Finished },
+                    stop_reason: result.stop_reason,
+                    usage: result.usage,
+                    cost: None,
+                    error: None,
+                    exit_code: result.exit_code,
+                }
+            }
+            Err(error) => fact::TurnEnded {
+                turn: turn.number,
+                outcome: if turn.cancelled { TurnOutcome::Interrupted } else { TurnOutcome::Failed },
+                stop_reason: "error".to_owned(),
+                usage: None,
+                cost: None,
+                error: Some(error),
+                exit_code: None,
+            },
+        };
+        self.record(ended);
+        self.effect(Effect::Pack);
+        self.set_state(SessionState::Idle, None, None);
+        if self.s.body.stopping.is_some() {
+            self.stop_now();
+            return;
+        }
+        if self.s.body.launch.once && self.s.body.queue.is_empty() {
+            self.begin_stop(Goal::Finish, None, None);
+            return;
+        }
+        self.pump();
+        self.suspend_orphan();
+    }
+
+    /// The runner answers: what it has logged need not be sent again.
+    pub fn up(&mut self, standing: &Standing) {
+        self.s.outbox.retain(|number, _| *number > standing.last_in_seq);
+        self.s.body.last_frame = self.s.body.last_frame.max(standing.last_in_seq);
+        self.s.blocked = standing.blocked;
+        match &self.s.body.stopping {
+            // An agent that does not run yet need not be started to be stopped.
+            Some(stopping) if stopping.cancel_until_ms.is_none() || !standing.going => self.stop_now(),
+            _ if !standing.going => self.effect(Effect::Go),
+            _ => {}
+        }
+    }
+
+    /// The spool was read to where it stood: from now on what the agent says is now.
+    pub fn caught_up(&mut self) {
+        if self.s.body.running {
+            self.s.link = Link::Live;
+        }
+    }
+
+    /// A frame was refused by the runner.
+    pub fn frame_refused(&mut self, frame: u64, why: Refusal) {
+        // `Busy` and `DiskFull` are tried again by the task; the end of the agent is told by `Gone`.
+        if why == Refusal::Mismatch {
+            self.s.outbox.remove(&frame);
+            self.record(fact::TailLost {
+                offset: self.s.spool.offset,
+                why: format!("frame {frame} for the agent was refused: its number is taken"),
+            });
+        }
+    }
+
+    /// The generation is over.
+    pub fn gone(&mut self, gone: &Gone) {
+        let generation = self.s.body.generation;
+        let was_lost = gone.exit.is_none();
+        self.s.body.running = false;
+        self.s.link = if was_lost { Link::Lost } else { Link::None };
+        self.s.outbox.clear();
+        self.effect(Effect::Forget(generation));
+        if let Some(exit) = &gone.exit {
+            self.record(fact::AgentExited {
+                generation,
+                code: (exit.signal == 0).then_some(exit.code),
+                signal: (exit.signal != 0).then_some(exit.signal),
+            });
+        }
+        if self.s.body.stopping.is_some() {
+            self.keep_undelivered(gone.last_in_seq);
+            self.stopped(&gone.left);
+            return;
+        }
+        // A runner that was lost before the agent heard a word has done nothing: it is simply started again.
+        if was_lost && gone.last_in_seq == 0 && !self.s.body.codec.ready && self.s.body.state == SessionState::Starting {
+            self.start_agent(None);
+            return;
+        }
+        let clean = gone.exit.is_some_and(|exit| exit.code == 0 && exit.signal == 0);
+        let why = match &gone.exit {
+            None => "the agent was lost with its runner".to_owned(),
+            Some(exit) if exit.start_errno != 0 => {
+                let error = std::io::Error::from_raw_os_error(exit.start_errno);
+                format!("the agent's program could not be started: {error}")
+            }
+            Some(exit) if exit.signal != 0 => format!("the agent was ended by signal {}", exit.signal),
+            Some(exit) => format!("the agent exited with code {}", exit.code),
+        };
+        let starting = !self.s.body.codec.ready;
+        if !clean && !gone.stderr.is_empty() {
+            self.record(fact::AgentStderr { text: gone.stderr.clone() });
+        }
+        let last_words = gone.stderr.lines().last().unwrap_or_default();
+        let reason = if last_words.is_empty() || clean { why.clone() } else { format!("{why}: {last_words}") };
+        self.keep_undelivered(gone.last_in_seq);
+        self.resolve_all(Outcome::Withdrawn, None);
+        let in_turn = self.s.body.turn.is_some();
+        let outcome = if was_lost { TurnOutcome::Unknown } else { TurnOutcome::Failed };
+        self.end_turn(outcome, "agent_ended", Some(reason.clone()));
+        self.fail_waiters(ErrorCode::AgentStartFailed, &reason);
+        if was_lost {
+            self.s.body.suspended = Some(SuspendReason::Restart);
+            self.set_state(SessionState::Suspended, Some(reason), None);
+            self.s.body.suspended = Some(SuspendReason::Restart);
+        } else if clean && !in_turn && !starting {
+            self.set_state(SessionState::Suspended, Some(reason), None);
+            self.s.body.suspended = Some(SuspendReason::Idle);
+        } else {
+            self.set_state(SessionState::Failed, Some(reason), None);
+        }
+    }
+
+    /// A prompt whose frame the runner never logged was not delivered: it goes back to the queue and says so.
+    fn keep_undelivered(&mut self, last_in_seq: u64) {
+        if let Some(turn) = self.s.body.turn.take_if(|turn| turn.frame > last_in_seq) {
+            self.record(fact::NotDelivered { input_seq: turn.prompt.seq });
+            self.record(fact::TurnEnded {
+                turn: turn.number,
+                outcome: TurnOutcome::Interrupted,
+                stop_reason: "not_delivered".to_owned(),
+                usage: None,
+                cost: None,
+                error: None,
+                exit_code: None,
+            });
+            self.s.body.queue.push_front(turn.prompt);
+        }
+    }
+
+    /// The runner could not be started.
+    pub fn start_failed(&mut self, why: String, not_found: bool) {
+        self.s.body.running = false;
+        self.s.link = Link::None;
+        self.s.outbox.clear();
+        let generation = self.s.body.generation;
+        self.effect(Effect::Forget(generation));
+        if self.s.body.stopping.is_some() {
+            self.stopped(&[]);
+            return;
+        }
+        let code = if not_found { ErrorCode::AgentNotFound } else { ErrorCode::AgentStartFailed };
+        self.fail_waiters(code, &why);
+        self.set_state(SessionState::Failed, Some(why), None);
+    }
+}

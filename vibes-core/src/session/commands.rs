@@ -1,0 +1,391 @@
+//! What is asked of a session: one arm per command.
+//!
+//! Invariant: a refused command changes nothing and says why; an accepted one is in the journal before its reply.
+
+use super::{
+    event::{Caller, Command, Effect, Notice, Reply, Tag},
+    state::{Goal, KEY_LIFE_MS, MAX_QUEUED, Queued},
+    step::Step,
+};
+use crate::ownership::{Denied, Joiner};
+use serde_json::{Map, Value, json};
+use vibes_protocol::{
+    model::{
+        Outcome, RemovedReason, Role, SessionState, SuspendReason,
+        fact,
+    },
+    wire::{
+        ErrorCode, WireError,
+        request::{PermissionResponse, UpdateSession},
+    },
+};
+
+impl Step<'_> {
+    /// Takes a command.
+    pub fn command(&mut self, caller: Caller, command: Command, tag: Tag) {
+        let result = self.try_command(&caller, command, tag);
+        match result {
+            Ok(Some(reply)) => self.reply(tag, Ok(reply)),
+            // The reply comes later, from an event.
+            Ok(None) => {}
+            Err(error) => self.reply(tag, Err(error)),
+        }
+    }
+
+    fn try_command(&mut self, caller: &Caller, command: Command, tag: Tag) -> Result<Option<Reply>, WireError> {
+        if self.s.ownership.role(caller.client) == Some(Role::Viewer)
+            && !matches!(
+                command,
+                Command::Join(_) | Command::Leave | Command::Drop { .. } | Command::Look | Command::NoteRefused { .. }
+            )
+        {
+            let message = format!("this client joined {} to read only; attach again to write", self.name());
+            return Err(WireError::new(ErrorCode::ReadOnly, message));
+        }
+        let by = Self::actor(caller);
+        match command {
+            Command::Join(joiner) => {
+                let passed = self.s.ownership.join(joiner, self.now);
+                self.passed(passed);
+                Ok(Some(Reply::Joined(Box::new(self.s.look(caller.client)))))
+            }
+            Command::Leave => {
+                if !self.s.ownership.seats.contains_key(&caller.client) {
+                    let message = format!("this client is not subscribed to {}", self.name());
+                    return Err(WireError::new(ErrorCode::NotSubscribed, message));
+                }
+                self.leave(caller.client);
+                Ok(Some(Reply::Ok))
+            }
+            Command::Drop { grace_ms } => {
+                if grace_ms > 0 {
+                    self.s.ownership.away(caller.client, self.now + grace_ms);
+                } else {
+                    self.leave(caller.client);
+                }
+                Ok(Some(Reply::Ok))
+            }
+            Command::Look => Ok(Some(Reply::Looked(Box::new(self.s.look(caller.client))))),
+            Command::NoteRefused { request } => {
+                self.record(fact::Refused { request: request.to_owned(), pid: caller.pid });
+                Ok(Some(Reply::Ok))
+            }
+            Command::Input { content, key, now } => self.input(caller, content, key, now),
+            Command::Answer(answer) => self.answer(caller, *answer),
+            Command::Interrupt => match &self.s.body.turn {
+                Some(_) => {
+                    self.cancel_turn(Some(&by));
+                    Ok(Some(Reply::Ok))
+                }
+                None => Err(self.wrong_state("no turn is running in it")),
+            },
+            Command::Kill => {
+                self.must_live()?;
+                self.s.stop_waiters.push(tag);
+                self.begin_stop(Goal::Kill, None, Some(by));
+                Ok(None)
+            }
+            Command::Finish => {
+                self.must_live()?;
+                self.s.stop_waiters.push(tag);
+                self.begin_stop(Goal::Finish, None, Some(by));
+                Ok(None)
+            }
+            Command::Suspend { now } => {
+                self.must_live()?;
+                if self.s.body.state == SessionState::Suspended {
+                    return Err(self.wrong_state("it is suspended already"));
+                }
+                if self.s.body.turn.is_some() && !now {
+                    return Err(self.wrong_state("a turn is running: interrupt it first, or suspend with --now"));
+                }
+                self.s.stop_waiters.push(tag);
+                self.begin_stop(Goal::Suspend(SuspendReason::User), None, Some(by));
+                Ok(None)
+            }
+            Command::Resume { context } => {
+                if self.s.body.stopping.is_some() {
+                    return Err(self.wrong_state("it is being stopped; try again when it has"));
+                }
+                if !self.s.body.state.is_ended() && self.s.body.state != SessionState::Suspended {
+                    return Err(self.wrong_state("it is not suspended and has not ended"));
+                }
+                if self.s.body.deleted_ms.is_some() {
+                    return Err(self.wrong_state("it is deleted: undelete it first"));
+                }
+                self.s.body.context = context.or_else(|| self.s.body.context.take());
+                self.s.body.launch.once = false;
+                self.start_agent(Some(by));
+                Ok(Some(Reply::Ok))
+            }
+            Command::WaitReady => match self.s.body.state {
+                SessionState::Starting => {
+                    self.s.ready_waiters.push(tag);
+                    Ok(None)
+                }
+                SessionState::Failed => {
+                    let why = self.s.body.reason.clone().unwrap_or_else(|| "the agent failed".to_owned());
+                    Err(WireError::new(ErrorCode::AgentStartFailed, why))
+                }
+                _ => Ok(Some(Reply::Ok)),
+            },
+            Command::Delete => {
+                if !self.s.body.state.is_ended() && self.s.body.state != SessionState::Suspended {
+                    return Err(self.wrong_state("kill or finish it before deleting it"));
+                }
+                if self.s.body.deleted_ms.is_some() {
+                    return Err(self.wrong_state("it is deleted already"));
+                }
+                self.s.body.deleted_ms = Some(self.now);
+                self.change_metadata("deleted", json!(true));
+                self.effect(Effect::Notice(Notice::Removed(self.s.body.id, RemovedReason::Deleted)));
+                Ok(Some(Reply::Ok))
+            }
+            Command::Undelete => {
+                if self.s.body.deleted_ms.take().is_none() {
+                    return Err(self.wrong_state("it is not deleted"));
+                }
+                self.change_metadata("deleted", json!(false));
+                if !self.s.body.state.is_ended() {
+                    let info = Box::new(self.s.info());
+                    self.effect(Effect::Notice(Notice::Created(info)));
+                }
+                Ok(Some(Reply::Ok))
+            }
+            Command::Update(update) => self.update(*update),
+            Command::Transfer(to) => {
+                let passed = self.s.ownership.transfer(caller.client, to, self.now).map_err(|why| self.denied(why))?;
+                self.passed(passed);
+                Ok(Some(Reply::Ok))
+            }
+            Command::Take => {
+                // Whoever takes from beside its own seat (another window of the same terminal) takes for that seat.
+                let seat = self
+                    .s
+                    .ownership
+                    .in_order()
+                    .into_iter()
+                    .find(|(_, seat)| {
+                        seat.role == Role::Writer && seat.identity.is_some() && seat.identity == caller.identity
+                    })
+                    .map(|(client, _)| client);
+                let taker = match self.s.ownership.role(caller.client) {
+                    Some(_) => caller.client,
+                    None => seat.unwrap_or(caller.client),
+                };
+                if self.s.ownership.role(taker).is_none() {
+                    let passed = self.s.ownership.join(
+                        Joiner {
+                            client: caller.client,
+                            role: Role::Writer,
+                            identity: caller.identity.clone(),
+                            token_hash: caller.token_hash.clone(),
+                            pid: caller.pid,
+                        },
+                        self.now,
+                    );
+                    self.passed(passed);
+                }
+                let passed = self.s.ownership.take(taker, self.now).map_err(|why| self.denied(why))?;
+                self.passed(passed);
+                Ok(Some(Reply::Ok))
+            }
+            Command::SetOption { option_id, value } => {
+                if !self.s.body.codec.ready || !self.s.body.running {
+                    return Err(self.wrong_state("its agent is not running"));
+                }
+                let frame = self
+                    .send(|codec, out| codec.set_option(&option_id, &value, out))
+                    .map_err(|why| WireError::new(ErrorCode::BadRequest, why))?;
+                self.s.option_waiters.insert(frame, tag);
+                Ok(None)
+            }
+        }
+    }
+
+    fn input(
+        &mut self,
+        caller: &Caller,
+        content: Vec<Value>,
+        key: Option<String>,
+        now: bool,
+    ) -> Result<Option<Reply>, WireError> {
+        if let Some((seq, _)) = key.as_ref().and_then(|key| self.s.keys.get(key)) {
+            return Ok(Some(Reply::Accepted(*seq)));
+        }
+        if content.is_empty() {
+            return Err(WireError::new(ErrorCode::BadRequest, "content: a prompt has at least one block"));
+        }
+        let body = &self.s.body;
+        let suspended = body.state == SessionState::Suspended;
+        if body.state.is_ended() {
+            return Err(self.wrong_state("it has ended: resume it first"));
+        }
+        if suspended && !body.suspended.is_none_or(SuspendReason::input_resumes) {
+            let why = body.suspended.map_or("", SuspendReason::as_str);
+            return Err(self.wrong_state(&format!("it is suspended ({why}): resume it on purpose")));
+        }
+        if body.stopping.as_ref().is_some_and(|stopping| stopping.goal.state().is_ended()) {
+            return Err(self.wrong_state("it is being ended"));
+        }
+        if body.queue.len() >= MAX_QUEUED {
+            let message = format!("{MAX_QUEUED} prompts wait in {} already; try again later", self.name());
+            return Err(WireError::new(ErrorCode::Busy, message));
+        }
+        let queued = body.turn.is_some() || !body.queue.is_empty() || !body.codec.ready;
+        let by = Self::actor(caller);
+        self.s.remember_words(&format!(" {}", Self::text_of(&content)));
+        let seq = self.record(fact::Input { content: content.clone(), by: by.clone(), queued });
+        let prompt = Queued { seq, content };
+        if now && self.s.body.turn.is_some() {
+            self.s.body.queue.push_front(prompt);
+            self.cancel_turn(Some(&by));
+        } else {
+            self.s.body.queue.push_back(prompt);
+        }
+        if let Some(key) = key {
+            let oldest = self.now - KEY_LIFE_MS;
+            self.s.keys.retain(|_, (_, at_ms)| *at_ms > oldest);
+            self.s.keys.insert(key, (seq, self.now));
+        }
+        if suspended && self.s.body.stopping.is_none() {
+            self.start_agent(Some(by));
+        } else {
+            self.pump();
+        }
+        Ok(Some(Reply::Accepted(seq)))
+    }
+
+    fn answer(&mut self, caller: &Caller, answer: PermissionResponse) -> Result<Option<Reply>, WireError> {
+        let Some(pending) = self.s.pending.get(&answer.permission_id) else {
+            let first = self.s.decided.iter().rev().find(|(id, _)| *id == answer.permission_id);
+            return Err(match first {
+                Some((_, by)) => WireError::new(ErrorCode::AlreadyDecided, format!("{by} answered before")),
+                None => WireError::new(
+                    ErrorCode::PermissionNotPending,
+                    format!("no request {} waits in {}", answer.permission_id, self.name()),
+                ),
+            });
+        };
+        if pending.permission.hash != answer.hash {
+            return Err(WireError::new(
+                ErrorCode::BadRequest,
+                "hash: it is not the hash of the request that waits; look at the request again",
+            ));
+        }
+        let options = &pending.permission.options;
+        let offered = || {
+            let list: Vec<String> = options.iter().map(|option| format!("{} ({})", option.option_id, option.kind)).collect();
+            list.join(", ")
+        };
+        let option = match (&answer.option_id, answer.decision) {
+            (Some(wanted), _) => options.iter().find(|option| option.option_id == *wanted).ok_or_else(|| {
+                WireError::new(ErrorCode::BadRequest, format!("option_id: the agent offers {}", offered()))
+            })?,
+            (None, Some(decision)) => {
+                options.iter().find(|option| option.kind == decision.as_kind()).ok_or_else(|| {
+                    let kind = decision.as_kind();
+                    WireError::new(ErrorCode::BadRequest, format!("decision: no {kind}; the agent offers {}", offered()))
+                })?
+            }
+            (None, None) => {
+                return Err(WireError::new(ErrorCode::BadRequest, "option_id or decision: one of them is needed"));
+            }
+        };
+        let (option_id, allows, rpc_id) = (option.option_id.clone(), option.allows(), pending.rpc_id.clone());
+        self.s.pending.remove(&answer.permission_id);
+        self.send(|codec, out| codec.answer(&rpc_id, Some(&option_id), out));
+        let by = Self::actor(caller);
+        self.decided(&answer.permission_id, by.label.as_deref().unwrap_or("another client"));
+        self.record(fact::PermissionResolved {
+            permission_id: answer.permission_id,
+            outcome: if allows { Outcome::Allowed } else { Outcome::Denied },
+            by: Some(by),
+            option_id: Some(option_id),
+            rule: None,
+            message: answer.message,
+        });
+        let resting = self.resting_state();
+        self.set_state(resting, None, None);
+        Ok(Some(Reply::Ok))
+    }
+
+    fn update(&mut self, update: UpdateSession) -> Result<Option<Reply>, WireError> {
+        let current = self.s.body.version;
+        if update.version.is_some_and(|version| version != current) {
+            let message = format!("{} is at version {current}; read it again and repeat the change", self.name());
+            return Err(WireError::new(ErrorCode::VersionConflict, message));
+        }
+        let body = &mut self.s.body;
+        let mut changes = Map::new();
+        let renamed = update.name.is_some();
+        if let Some(name) = update.name {
+            changes.insert("name".into(), json!(name));
+            body.name = name;
+        }
+        if let Some(description) = update.description {
+            changes.insert("description".into(), json!(description));
+            body.description = description;
+        }
+        if let Some(metadata) = update.metadata {
+            changes.insert("metadata".into(), json!(metadata));
+            body.metadata = metadata;
+        }
+        if let Some(ttl_s) = update.ttl_s {
+            changes.insert("ttl_s".into(), json!(ttl_s));
+            body.ttl_s = ttl_s;
+        }
+        if let Some(policy) = update.orphan_policy {
+            changes.insert("orphan_policy".into(), json!(policy));
+            body.orphan_policy = policy;
+        }
+        if let Some(pinned) = update.pinned {
+            changes.insert("pinned".into(), json!(pinned));
+            body.pinned = pinned;
+        }
+        if changes.is_empty() {
+            return Err(WireError::new(ErrorCode::BadRequest, "nothing to change was named"));
+        }
+        body.version += 1;
+        let (version, name) = (body.version, body.name.clone());
+        if renamed {
+            self.record(fact::Renamed { name });
+        }
+        self.record(fact::MetadataChanged { version, changes });
+        Ok(Some(Reply::Ok))
+    }
+
+    fn change_metadata(&mut self, field: &str, value: Value) {
+        self.s.body.version += 1;
+        let changes = Map::from_iter([(field.to_owned(), value)]);
+        self.record(fact::MetadataChanged { version: self.s.body.version, changes });
+    }
+
+    fn must_live(&self) -> Result<(), WireError> {
+        if self.s.body.state.is_ended() { Err(self.wrong_state("it has ended already")) } else { Ok(()) }
+    }
+
+    fn wrong_state(&self, why: &str) -> WireError {
+        let message = format!("{} is {}: {why}", self.name(), self.s.body.state.as_str());
+        WireError::new(ErrorCode::InvalidState, message)
+    }
+
+    fn denied(&self, why: Denied) -> WireError {
+        let owner = self.s.ownership.owner.and_then(|owner| self.s.ownership.seats.get(&owner));
+        let owner = owner.and_then(|seat| seat.identity.as_deref()).unwrap_or("another client");
+        match why {
+            Denied::NotOwner => {
+                WireError::new(ErrorCode::NotOwner, format!("{} is owned by {owner}; take it first", self.name()))
+            }
+            Denied::NotSubscribed => {
+                WireError::new(ErrorCode::NotSubscribed, format!("that client is not subscribed to {}", self.name()))
+            }
+            Denied::Viewer => WireError::new(ErrorCode::ReadOnly, "a viewer cannot own a session".to_owned()),
+        }
+    }
+
+    fn name(&self) -> String {
+        let id = self.s.body.id.to_string();
+        format!("session {}", self.s.body.name.as_deref().unwrap_or(&id[..8]))
+    }
+}

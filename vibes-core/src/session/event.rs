@@ -1,0 +1,252 @@
+//! Everything that can happen to a session, and everything that follows from it.
+//!
+//! A **command** is asked from outside and gets a reply; an **event** happened; an **effect** is to be done once the
+//! change is committed. One closed set each: what can happen here is answered by reading one type.
+
+use crate::{
+    agent::{
+        link::Gone,
+        spool::Line,
+    },
+    ownership::Joiner,
+};
+use serde_json::{Map, Value};
+use vibes_protocol::{
+    model::{ClientId, OrphanPolicy, Permission, RemovedReason, Seq, SessionInfo},
+    wire::{
+        WireError,
+        message::Member,
+        request::{Decision, PermissionResponse, UpdateSession},
+    },
+};
+use vibes_runner::wire::{Refusal, Standing};
+
+/// Finds the one who waits for a reply.
+pub type Tag = u64;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The client.
+    pub client: ClientId,
+    /// Its seat, for people.
+    pub identity: Option<String>,
+    /// Its process.
+    pub pid: Option<i32>,
+    /// SHA-256 of its resume token.
+    pub token_hash: Option<String>,
+}
+
+/// What can be asked of a session.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Joins.
+    Join(Joiner),
+    /// Leaves for good.
+    Leave,
+    /// The connection was lost; the client may come back within so many milliseconds.
+    Drop {
+        /// How long.
+        grace_ms: i64,
+    },
+    /// A prompt.
+    Input {
+        /// ACP content blocks.
+        content: Vec<Value>,
+        /// Makes a retry the same input.
+        key: Option<String>,
+        /// Interrupts a running turn first.
+        now: bool,
+    },
+    /// An answer to the agent's question.
+    Answer(Box<PermissionResponse>),
+    /// Ends the turn.
+    Interrupt,
+    /// Ends the session.
+    Kill,
+    /// Stops the agent.
+    Suspend {
+        /// Interrupts a running turn instead of refusing.
+        now: bool,
+    },
+    /// Starts the agent again.
+    Resume {
+        /// Told to the agent with the next prompt.
+        context: Option<String>,
+    },
+    /// Ends the session well.
+    Finish,
+    /// Deletes it, with a way back.
+    Delete,
+    /// The way back.
+    Undelete,
+    /// Changes editable metadata.
+    Update(Box<UpdateSession>),
+    /// Hands ownership over.
+    Transfer(ClientId),
+    /// Takes ownership.
+    Take,
+    /// Sets an option of the agent.
+    SetOption {
+        /// Which.
+        option_id: String,
+        /// To what.
+        value: Value,
+    },
+    /// Waits until the agent is ready or has failed.
+    WaitReady,
+    /// Tells the session and who is attached.
+    Look,
+    /// A request from inside an agent was refused; it is recorded.
+    NoteRefused {
+        /// The message's type.
+        request: &'static str,
+    },
+}
+
+impl Command {
+    /// Whether it has to wait until a runner that is being adopted has answered.
+    pub fn needs_agent(&self) -> bool {
+        matches!(
+            self,
+            Self::Input { .. } | Self::Answer(_) | Self::SetOption { .. } | Self::WaitReady | Self::Resume { .. }
+        )
+    }
+
+    /// Whether its reply means that the disk has it.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Look | Self::WaitReady | Self::NoteRefused { .. })
+    }
+
+    /// Whether it stops something: then it acts even when it cannot be recorded.
+    pub fn acts_first(&self) -> bool {
+        matches!(self, Self::Kill | Self::Interrupt)
+            || matches!(self, Self::Answer(answer) if matches!(answer.decision, Some(Decision::RejectOnce | Decision::RejectAlways)))
+    }
+}
+
+/// What happened. What comes from the link is lent, so that it can be taken in again when the store refuses it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The session begins.
+    Begin,
+    /// It was read back from the store by a new daemon.
+    Restored,
+    /// Somebody asks.
+    Command(Caller, Command, Tag),
+    /// The agent wrote a line; the offset behind it.
+    Line(&'a Line, u64),
+    /// The runner answers.
+    Up(&'a Standing),
+    /// Its spool was read up to where it stood then.
+    CaughtUp,
+    /// The runner has logged frames up to here.
+    Acked(u64),
+    /// The runner refused a frame.
+    FrameRefused(u64, Refusal),
+    /// The spool is blocked, or not.
+    Blocked(bool),
+    /// The generation is over.
+    Gone(&'a Gone),
+    /// The runner could not be started.
+    StartFailed {
+        /// Why.
+        why: String,
+        /// Whether the agent's program is missing.
+        not_found: bool,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// A command's good answer.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// Done.
+    Ok,
+    /// The prompt's record.
+    Accepted(Seq),
+    /// Joined.
+    Joined(Box<Looked>),
+    /// Looked.
+    Looked(Box<Looked>),
+}
+
+/// A session as one look shows it.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// The session.
+    pub info: SessionInfo,
+    /// What waits for an answer.
+    pub pending: Vec<Permission>,
+    /// Who is attached.
+    pub members: Vec<Member>,
+    /// What was started.
+    pub launch: Value,
+}
+
+/// What the other clients should hear at once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A session was created, or came back into the list.
+    Created(Box<SessionInfo>),
+    /// Something in its summary changed.
+    Updated(Box<SessionInfo>),
+    /// It left the list.
+    Removed(vibes_protocol::model::SessionId, RemovedReason),
+    /// Ownership passed on.
+    Ownership(vibes_protocol::model::SessionId, Option<ClientId>),
+}
+
+/// What is to be done once the change is committed.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answers a command.
+    Reply(Tag, Result<Reply, WireError>),
+    /// Starts a runner for the present generation.
+    Start,
+    /// Lets the agent run.
+    Go,
+    /// Ends the agent.
+    Stop {
+        /// How long after closing its stdin, in milliseconds.
+        eof_ms: u32,
+        /// How long after TERM, in milliseconds.
+        term_ms: u32,
+    },
+    /// Tells the other clients.
+    Notice(Notice),
+    /// The generation's directory is of no more use.
+    Forget(u64),
+    /// A turn is over: its records can be packed.
+    Pack,
+}
+
+/// What a new session is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The agent's name.
+    pub agent: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The working directory.
+    pub cwd: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Free data.
+    pub metadata: Map<String, Value>,
+    /// Options of the agent.
+    pub options: Map<String, Value>,
+    /// What happens when the last subscriber leaves.
+    pub orphan_policy: OrphanPolicy,
+    /// Time to live.
+    pub ttl_s: Option<u64>,
+    /// Names of the environment it was given.
+    pub env_names: Vec<String>,
+    /// The client's umask.
+    pub umask: Option<u32>,
+    /// Finishes after its first turn.
+    pub once: bool,
+}

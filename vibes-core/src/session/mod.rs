@@ -1,0 +1,19 @@
+//! One session: a pure state function, and one task that owns it.
+//!
+//! Invariant: state never runs ahead of the store. What an event leads to is adopted when its records are committed
+//! and dropped when they are not; whatever others see (records, replies, notices, frames for the agent) comes after.
+
+pub mod event;
+pub mod persist;
+pub mod state;
+pub mod step;
+pub mod task;
+
+mod agent_events;
+mod commands;
+
+pub use event::{Caller, Command, Looked, Notice, Plan, Reply};
+pub use task::{SessionHandle, Surroundings};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! A session's state as the store keeps it: one body and small rows.
+//!
+//! Invariant: `restore(save(state))` is the state, as far as it lasts. Rows are a projection: the state function knows
+//! nothing of them, and what is written is the difference to what was written before.
+
+use super::state::{Body, Pending, State};
+use crate::{
+    journal::{RowChange, RowKind, StoredSession},
+    ownership::Seat,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use vibes_protocol::model::{ClientId, Epoch, Seq};
+
+/// A body as stored: what lasts, and the preview along with it.
+#[derive(Serialize, Deserialize)]
+struct Stored<B> {
+    body: B,
+    #[serde(default)]
+    preview: String,
+}
+
+/// What the store holds of a session.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    body: Option<Body>,
+    seats: BTreeMap<ClientId, Seat>,
+    pending: BTreeMap<String, Pending>,
+    outbox: BTreeMap<u64, Vec<u8>>,
+    generation: u64,
+    keys: BTreeMap<String, (Seq, i64)>,
+}
+
+impl Saved {
+    /// What the store holds when this state was just written.
+    pub fn of(state: &State) -> Self {
+        Self {
+            body: Some(state.body.clone()),
+            seats: state.ownership.seats.clone(),
+            pending: state.pending.clone(),
+            outbox: state.outbox.clone(),
+            generation: state.body.generation,
+            keys: state.keys.clone(),
+        }
+    }
+
+    /// The body to write, if it differs.
+    pub fn body_change(&self, state: &State) -> Option<String> {
+        (self.body.as_ref() != Some(&state.body)).then(|| encode(state))
+    }
+
+    /// The rows to write.
+    pub fn row_changes(&self, state: &State) -> Vec<RowChange> {
+        let mut changes = Vec::new();
+        let client_key = |client: &ClientId| client.0.as_bytes().to_vec();
+        let text_key = |text: &String| text.as_bytes().to_vec();
+        diff(&mut changes, RowKind::Member, &self.seats, &state.ownership.seats, client_key, json);
+        diff(&mut changes, RowKind::Pending, &self.pending, &state.pending, text_key, json);
+        diff(&mut changes, RowKind::Idempotency, &self.keys, &state.keys, text_key, json);
+        let key = |generation: u64, number: u64| [generation.to_be_bytes(), number.to_be_bytes()].concat();
+        if self.generation == state.body.generation {
+            let generation = self.generation;
+            diff(&mut changes, RowKind::Outbox, &self.outbox, &state.outbox, |n| key(generation, *n), Vec::clone);
+        } else {
+            // Frames belong to their generation: the old ones go, whatever numbers they share with the new.
+            let none = BTreeMap::new();
+            diff(&mut changes, RowKind::Outbox, &self.outbox, &none, |n| key(self.generation, *n), Vec::clone);
+            let generation = state.body.generation;
+            diff(&mut changes, RowKind::Outbox, &none, &state.outbox, |n| key(generation, *n), Vec::clone);
+        }
+        changes
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    // Our own types of strings, numbers and JSON: encoding them cannot fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+fn diff<K: Ord, V: PartialEq>(
+    changes: &mut Vec<RowChange>,
+    kind: RowKind,
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+    key: impl Fn(&K) -> Vec<u8>,
+    value: impl Fn(&V) -> Vec<u8>,
+) {
+    for (at, now) in new {
+        if old.get(at) != Some(now) {
+            changes.push(RowChange { kind, key: key(at), value: Some(value(now)) });
+        }
+    }
+    for at in old.keys().filter(|at| !new.contains_key(at)) {
+        changes.push(RowChange { kind, key: key(at), value: None });
+    }
+}
+
+/// The body of a session, as stored.
+pub fn encode(state: &State) -> String {
+    let stored = Stored { body: &state.body, preview: state.preview.clone() };
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+/// A session from the store.
+pub fn restore(stored: &StoredSession, epoch: Epoch) -> Result<State, serde_json::Error> {
+    let Stored { body, preview } = serde_json::from_str::<Stored<Body>>(&stored.body)?;
+    let mut state = State::of(body, epoch, stored.last_ms);
+    state.preview = preview;
+    state.head = stored.head;
+    state.spool = stored.spool;
+    for (kind, key, value) in &stored.rows {
+        match kind {
+            RowKind::Member => {
+                if let (Ok(client), Ok(seat)) = (uuid::Uuid::from_slice(key), serde_json::from_slice(value)) {
+                    state.ownership.seats.insert(ClientId(client), seat);
+                }
+            }
+            RowKind::Pending => {
+                let pending: Pending = serde_json::from_slice(value)?;
+                state.pending.insert(pending.permission.permission_id.clone(), pending);
+            }
+            RowKind::Idempotency => {
+                if let Ok(at) = serde_json::from_slice(value) {
+                    state.keys.insert(String::from_utf8_lossy(key).into_owned(), at);
+                }
+            }
+            RowKind::Outbox => {
+                let (generation, number) = (key.first_chunk::<8>(), key.last_chunk::<8>());
+                if let (Some(generation), Some(number)) = (generation, number)
+                    && u64::from_be_bytes(*generation) == state.body.generation
+                {
+                    state.outbox.insert(u64::from_be_bytes(*number), value.clone());
+                }
+            }
+        }
+    }
+    Ok(state)
+}

@@ -1,0 +1,391 @@
+//! What is decided about one session at one moment. Pure data: no clock, no files, no tasks.
+//!
+//! Invariant: [`Body`] and the rows are everything a later daemon needs; what is outside of them (link, preview,
+//! waiters) can be found again or belongs to connections that are gone.
+
+use super::event::{Looked, Plan, Tag};
+use crate::{
+    agent::acp::Acp,
+    journal::SpoolOffset,
+    ownership::{Ownership, Seat},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, VecDeque};
+use vibes_protocol::{
+    model::{
+        ClientId, Cost, Epoch, Link, OrphanPolicy, Permission, RemovedReason, Seq, SessionId, SessionInfo, SessionState,
+        SuspendReason,
+        fact::Actor,
+    },
+    wire::message::Member,
+};
+
+/// The most prompts that may wait in one session.
+pub const MAX_QUEUED: usize = 32;
+/// The most questions that may wait in one session; more are refused, so that a mad agent cannot bury a person.
+pub const MAX_PENDING: usize = 256;
+/// How long idempotency keys are kept, in milliseconds: 7 days.
+pub const KEY_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// What was started, so that it can be started again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Options of the agent, as last set.
+    pub options: Map<String, Value>,
+    /// Names of the environment; values are never stored.
+    pub env_names: Vec<String>,
+    /// The client's umask.
+    pub umask: Option<u32>,
+    /// Finishes after its first turn.
+    pub once: bool,
+}
+
+/// A prompt that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Its record.
+    pub seq: Seq,
+    /// ACP content blocks.
+    pub content: Vec<Value>,
+}
+
+/// The turn that runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Its number.
+    pub number: u64,
+    /// Its prompt.
+    pub prompt: Queued,
+    /// The frame that carried the prompt to the agent.
+    pub frame: u64,
+    /// Whether the agent was asked to end it.
+    pub cancelled: bool,
+}
+
+/// What a session is being stopped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// To go on later.
+    Suspend(SuspendReason),
+    /// It is done.
+    Finish,
+    /// A person ended it.
+    Kill,
+    /// The last subscriber left.
+    Remove,
+    /// The agent could not be used.
+    Fail,
+}
+
+impl Goal {
+    /// Where it leads.
+    pub fn state(self) -> SessionState {
+        match self {
+            Self::Suspend(_) => SessionState::Suspended,
+            Self::Finish => SessionState::Finished,
+            Self::Kill | Self::Remove => SessionState::Killed,
+            Self::Fail => SessionState::Failed,
+        }
+    }
+
+    /// A stop that ends the session wins over one that does not; a person's kill wins over all.
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Suspend(_) => 0,
+            Self::Finish => 1,
+            Self::Fail => 2,
+            Self::Remove => 3,
+            Self::Kill => 4,
+        }
+    }
+}
+
+/// A stop under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// What for.
+    pub goal: Goal,
+    /// Who asked.
+    pub by: Option<Actor>,
+    /// Why, for a person.
+    pub reason: Option<String>,
+    /// Until when the running turn may end by itself, in milliseconds.
+    pub cancel_until_ms: Option<i64>,
+}
+
+/// Everything that lasts, rows aside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Body {
+    /// The session's id.
+    pub id: SessionId,
+    /// The agent's name.
+    pub agent: String,
+    /// The working directory.
+    pub cwd: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Free text.
+    pub description: Option<String>,
+    /// Free data.
+    pub metadata: Map<String, Value>,
+    /// When it was created, in milliseconds.
+    pub created_ms: i64,
+    /// What was started.
+    pub launch: LaunchSpec,
+    /// What happens when the last subscriber leaves.
+    pub orphan_policy: OrphanPolicy,
+    /// Time to live.
+    pub ttl_s: Option<u64>,
+    /// Kept from expiring.
+    pub pinned: bool,
+    /// Counts changes of editable metadata.
+    pub version: u64,
+    /// When it was deleted, in milliseconds.
+    pub deleted_ms: Option<i64>,
+    /// The session it was made from.
+    pub parent: Option<SessionId>,
+    /// Where it stands.
+    pub state: SessionState,
+    /// Why, for a person.
+    pub reason: Option<String>,
+    /// Why it is suspended.
+    pub suspended: Option<SuspendReason>,
+    /// How often an agent was started.
+    pub generation: u64,
+    /// Whether the present generation's runner is wanted or may live.
+    pub running: bool,
+    /// The number of the last frame for the present generation.
+    pub last_frame: u64,
+    /// The conversation.
+    pub codec: Acp,
+    /// The turn that runs.
+    pub turn: Option<Turn>,
+    /// How many turns have begun.
+    pub turns: u64,
+    /// Prompts that wait.
+    pub queue: VecDeque<Queued>,
+    /// Told to the agent with the next prompt.
+    pub context: Option<String>,
+    /// A stop under way.
+    pub stopping: Option<Stopping>,
+    /// How many joins there were.
+    pub joins: u64,
+    /// The owner.
+    pub owner: Option<ClientId>,
+    /// Since when, in milliseconds.
+    pub owned_since_ms: Option<i64>,
+    /// Whether somebody ever joined.
+    pub armed: bool,
+    /// What it has cost.
+    pub cost: Option<Cost>,
+}
+
+/// A question that waits, with what the agent needs to hear.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// As clients see it.
+    pub permission: Permission,
+    /// The id of the agent's request.
+    pub rpc_id: Value,
+}
+
+/// A session.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// What lasts.
+    pub body: Body,
+    /// Seats and owner; the seats are rows, the rest is copied into the body.
+    pub ownership: Ownership,
+    /// Questions that wait, by permission id; rows.
+    pub pending: BTreeMap<String, Pending>,
+    /// Frames the runner has not logged, by number; rows.
+    pub outbox: BTreeMap<u64, Vec<u8>>,
+    /// Idempotency keys: the record and when, in milliseconds; rows.
+    pub keys: BTreeMap<String, (Seq, i64)>,
+    /// The last record.
+    pub head: Seq,
+    /// The epoch records are written under.
+    pub epoch: Epoch,
+    /// How far the agent's output was taken in.
+    pub spool: SpoolOffset,
+    /// When something last happened, in milliseconds.
+    pub last_ms: i64,
+    /// How the daemon stands to the agent.
+    pub link: Link,
+    /// The last words.
+    pub preview: String,
+    /// Whether the agent waits for disk space.
+    pub blocked: bool,
+    /// Who waits for the stop under way.
+    pub stop_waiters: Vec<Tag>,
+    /// Who waits for the agent to be ready.
+    pub ready_waiters: Vec<Tag>,
+    /// Who waits for an option, by frame.
+    pub option_waiters: BTreeMap<u64, Tag>,
+    /// Answers of the last while, so that a late one hears who was first: permission id and who.
+    pub decided: VecDeque<(String, String)>,
+    /// How the session left the list, for the notice.
+    pub removed: Option<RemovedReason>,
+}
+
+impl State {
+    /// A session that begins.
+    pub fn new(id: SessionId, plan: Plan, epoch: Epoch, now_ms: i64) -> Self {
+        let body = Body {
+            id,
+            agent: plan.agent,
+            cwd: plan.cwd,
+            name: plan.name,
+            description: plan.description,
+            metadata: plan.metadata,
+            created_ms: now_ms,
+            launch: LaunchSpec {
+                argv: plan.argv,
+                options: plan.options,
+                env_names: plan.env_names,
+                umask: plan.umask,
+                once: plan.once,
+            },
+            orphan_policy: plan.orphan_policy,
+            ttl_s: plan.ttl_s,
+            pinned: false,
+            version: 1,
+            deleted_ms: None,
+            parent: None,
+            state: SessionState::Starting,
+            reason: None,
+            suspended: None,
+            generation: 0,
+            running: false,
+            last_frame: 0,
+            codec: Acp::default(),
+            turn: None,
+            turns: 0,
+            queue: VecDeque::new(),
+            context: None,
+            stopping: None,
+            joins: 0,
+            owner: None,
+            owned_since_ms: None,
+            armed: false,
+            cost: None,
+        };
+        Self::of(body, epoch, now_ms)
+    }
+
+    /// A session around a body, with nothing else known yet.
+    pub fn of(body: Body, epoch: Epoch, last_ms: i64) -> Self {
+        Self {
+            ownership: Ownership {
+                seats: BTreeMap::new(),
+                joins: body.joins,
+                owner: body.owner,
+                owned_since_ms: body.owned_since_ms,
+                armed: body.armed,
+            },
+            body,
+            pending: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            head: 0,
+            epoch,
+            spool: SpoolOffset::default(),
+            last_ms,
+            link: Link::None,
+            preview: String::new(),
+            blocked: false,
+            stop_waiters: Vec::new(),
+            ready_waiters: Vec::new(),
+            option_waiters: BTreeMap::new(),
+            decided: VecDeque::new(),
+            removed: None,
+        }
+    }
+
+    /// As lists and notices show it; `is_owner` is for whoever sends it to say.
+    pub fn info(&self) -> SessionInfo {
+        let body = &self.body;
+        let owner = self.ownership.owner.and_then(|owner| self.ownership.seats.get(&owner));
+        SessionInfo {
+            id: body.id,
+            name: body.name.clone(),
+            agent: body.agent.clone(),
+            cwd: body.cwd.clone(),
+            state: body.state,
+            reason: match (body.state, body.suspended) {
+                (SessionState::Suspended, Some(why)) => Some(why.as_str().to_owned()),
+                _ => body.reason.clone(),
+            },
+            owner_id: self.ownership.owner,
+            owner_label: owner.and_then(|seat| seat.identity.clone()),
+            is_owner: false,
+            owned_since: self.ownership.owned_since_ms.map(|ms| ms / 1000),
+            subscriber_count: self.ownership.seats.len() as u32,
+            created_at: body.created_ms / 1000,
+            last_activity_at: self.last_ms / 1000,
+            last_activity_ms: self.last_ms,
+            version: body.version,
+            description: body.description.clone(),
+            metadata: body.metadata.clone(),
+            link: self.link,
+            orphan_policy: body.orphan_policy,
+            ttl_s: body.ttl_s,
+            pinned: body.pinned,
+            preview: (!self.preview.is_empty()).then(|| self.preview.clone()),
+            cost: body.cost.clone(),
+            pending_permissions: self.pending.values().map(|pending| pending.permission.clone()).collect(),
+            queued: body.queue.len() as u32,
+            turns: body.turns,
+            head: self.head,
+            options: body.codec.options.clone(),
+            deleted_at: body.deleted_ms.map(|ms| ms / 1000),
+            parent_id: body.parent,
+            generation: body.generation,
+        }
+    }
+
+    /// One look at it, for `viewer`.
+    pub fn look(&self, viewer: ClientId) -> Looked {
+        let member = |(client_id, seat): (ClientId, &Seat)| Member {
+            client_id,
+            identity: seat.identity.clone(),
+            role: seat.role,
+            join: seat.join,
+            is_owner: self.ownership.owner == Some(client_id),
+            is_you: client_id == viewer,
+            connected: seat.away_until_ms.is_none(),
+            since: seat.since_ms / 1000,
+            pid: seat.pid,
+        };
+        let mut info = self.info();
+        info.is_owner = info.owner_id == Some(viewer);
+        Looked {
+            pending: info.pending_permissions.clone(),
+            info,
+            members: self.ownership.in_order().into_iter().map(member).collect(),
+            launch: serde_json::to_value(&self.body.launch).unwrap_or_default(),
+        }
+    }
+
+    /// When time alone will change something, in milliseconds.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        let stop = self.body.stopping.as_ref().and_then(|stopping| stopping.cancel_until_ms);
+        [stop, self.ownership.next_deadline_ms()].into_iter().flatten().min()
+    }
+
+    /// Keeps the last words of the conversation, one line, short.
+    pub fn remember_words(&mut self, text: &str) {
+        const LONGEST: usize = 120;
+        let last = text.trim_end().rsplit('\n').next().unwrap_or_default().trim();
+        if last.is_empty() {
+            return;
+        }
+        let continued = !text.starts_with(char::is_whitespace) && !text.trim_end().contains('\n');
+        let joined = if continued { format!("{}{last}", self.preview) } else { last.to_owned() };
+        let skip = joined.chars().count().saturating_sub(LONGEST);
+        self.preview = joined.chars().skip(skip).filter(|c| !c.is_control()).collect();
+    }
+}

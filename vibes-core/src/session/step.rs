@@ -1,0 +1,431 @@
+//! The pure state function: an event in; records, effects and the changed state out.
+//!
+//! Invariant: everything a client will ever see of the change is in `Out`; nothing here reads a clock or a file.
+
+use super::{
+    event::{Effect, Event, Notice, Reply, Tag},
+    state::{Goal, Queued, State, Stopping, Turn},
+};
+use crate::{agent::Outgoing, lifecycle, ownership::Passed};
+use serde_json::{Value, json};
+use vibes_protocol::{
+    model::{
+        Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState, SuspendReason,
+        TurnOutcome,
+        fact::{self, Actor},
+    },
+    wire::{ErrorCode, WireError},
+};
+
+/// What a step leads to.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// The facts, as JSON, to be numbered after the head in this order.
+    pub facts: Vec<Vec<u8>>,
+    /// What is to be done once they are committed.
+    pub effects: Vec<Effect>,
+}
+
+/// Times of the stop ladder, in milliseconds.
+pub const CANCEL_MS: i64 = 2_000;
+const EOF_MS: u32 = 2_000;
+const TERM_MS: u32 = 3_000;
+
+/// One step under way.
+pub struct Step<'a> {
+    /// The session.
+    pub s: &'a mut State,
+    /// The time, in milliseconds.
+    pub now: i64,
+    /// What it leads to.
+    pub out: &'a mut Out,
+}
+
+/// Takes one event into the state.
+pub fn step(state: &mut State, now: i64, event: Event<'_>, out: &mut Out) {
+    let mut step = Step { s: state, now, out };
+    match event {
+        Event::Begin => step.begin(),
+        Event::Restored => step.restored(),
+        Event::Command(caller, command, tag) => step.command(caller, command, tag),
+        Event::Line(line, end) => step.line(line, end),
+        Event::Up(standing) => step.up(standing),
+        Event::CaughtUp => step.caught_up(),
+        Event::Acked(frame) => step.s.outbox.retain(|number, _| *number > frame),
+        Event::FrameRefused(frame, why) => step.frame_refused(frame, why),
+        Event::Blocked(blocked) => step.s.blocked = blocked,
+        Event::Gone(gone) => step.gone(gone),
+        Event::StartFailed { why, not_found } => step.start_failed(why, not_found),
+        Event::Tick => step.tick(),
+    }
+    step.settle();
+}
+
+impl Step<'_> {
+    /// Records a fact and gives its number.
+    pub fn record(&mut self, fact: impl Into<Fact>) -> Seq {
+        let fact: Fact = fact.into();
+        // A fact is built from strings, numbers and JSON: encoding it cannot fail.
+        self.record_raw(serde_json::to_vec(&fact).unwrap_or_default())
+    }
+
+    /// Records a fact that is JSON already.
+    pub fn record_raw(&mut self, fact: Vec<u8>) -> Seq {
+        self.s.head += 1;
+        self.s.last_ms = self.now;
+        self.out.facts.push(fact);
+        self.s.head
+    }
+
+    /// Adds an effect.
+    pub fn effect(&mut self, effect: Effect) {
+        self.out.effects.push(effect);
+    }
+
+    /// Answers a command.
+    pub fn reply(&mut self, tag: Tag, result: Result<Reply, WireError>) {
+        self.effect(Effect::Reply(tag, result));
+    }
+
+    /// Answers a command with an error.
+    pub fn refuse(&mut self, tag: Tag, code: ErrorCode, message: impl Into<String>) {
+        self.reply(tag, Err(WireError::new(code, message)));
+    }
+
+    /// Lets the codec write frames for the agent.
+    pub fn send<T>(&mut self, write: impl FnOnce(&mut crate::agent::acp::Acp, &mut Outgoing) -> T) -> T {
+        let mut outgoing = Outgoing::after(self.s.body.last_frame);
+        let result = write(&mut self.s.body.codec, &mut outgoing);
+        self.s.body.last_frame = outgoing.next - 1;
+        self.s.outbox.extend(outgoing.frames);
+        result
+    }
+
+    /// Changes the state, with a record, and tells the list when the session leaves it or comes back.
+    pub fn set_state(&mut self, to: SessionState, reason: Option<String>, by: Option<Actor>) {
+        let from = self.s.body.state;
+        if from == to && to != SessionState::Starting {
+            return;
+        }
+        debug_assert!(lifecycle::may_change(from, to), "{from:?} -> {to:?}");
+        self.s.body.state = to;
+        self.s.body.reason.clone_from(&reason);
+        if to != SessionState::Suspended {
+            self.s.body.suspended = None;
+        }
+        self.record(fact::StateChanged { from, to, reason, by });
+        if to.is_ended() && !from.is_ended() {
+            let reason = match (to, self.s.body.stopping.as_ref().map(|stopping| stopping.goal)) {
+                (_, Some(Goal::Remove)) => RemovedReason::OwnerDisconnected,
+                (SessionState::Killed, _) => RemovedReason::Killed,
+                (SessionState::Expired, _) => RemovedReason::Expired,
+                _ => RemovedReason::SessionFinished,
+            };
+            self.s.removed = Some(reason);
+            self.effect(Effect::Notice(Notice::Removed(self.s.body.id, reason)));
+        } else if from.is_ended() && !to.is_ended() {
+            self.s.removed = None;
+            let info = Box::new(self.s.info());
+            self.effect(Effect::Notice(Notice::Created(info)));
+        }
+    }
+
+    /// Records that ownership passed on, and tells everybody.
+    pub fn passed(&mut self, passed: Option<Passed>) {
+        let Some(Passed { owner, cause }) = passed else { return };
+        let owner_label = owner
+            .and_then(|owner| self.s.ownership.seats.get(&owner))
+            .and_then(|seat| seat.identity.clone());
+        self.record(fact::OwnershipChanged { owner_id: owner, owner_label, cause: cause.to_owned() });
+        self.effect(Effect::Notice(Notice::Ownership(self.s.body.id, owner)));
+    }
+
+    /// Copies what the body keeps of ownership. Called when a step is over.
+    pub fn settle(&mut self) {
+        let (body, ownership) = (&mut self.s.body, &self.s.ownership);
+        body.joins = ownership.joins;
+        body.owner = ownership.owner;
+        body.owned_since_ms = ownership.owned_since_ms;
+        body.armed = ownership.armed;
+    }
+
+    fn begin(&mut self) {
+        let body = &self.s.body;
+        let created =
+            fact::Created { agent: body.agent.clone(), cwd: body.cwd.clone(), name: body.name.clone() };
+        self.record(created);
+        self.start_agent(None);
+        let info = Box::new(self.s.info());
+        self.effect(Effect::Notice(Notice::Created(info)));
+    }
+
+    /// A new daemon takes the session up. Whoever was seated has a while to come back; an agent is looked for.
+    fn restored(&mut self) {
+        const COME_BACK_MS: i64 = 60_000;
+        for seat in self.s.ownership.seats.values_mut() {
+            seat.away_until_ms = Some(self.now + COME_BACK_MS);
+        }
+        if self.s.body.running {
+            self.s.link = Link::Adopting;
+        } else if self.s.head == 0 {
+            self.begin();
+        }
+    }
+
+    /// Begins a new generation: the runner is started once this is committed.
+    pub fn start_agent(&mut self, by: Option<Actor>) {
+        let body = &mut self.s.body;
+        body.generation += 1;
+        body.running = true;
+        body.last_frame = 0;
+        body.stopping = None;
+        self.s.outbox.clear();
+        self.s.spool = crate::journal::SpoolOffset { generation: body.generation, offset: 0 };
+        self.s.link = Link::None;
+        self.s.blocked = false;
+        let opening = crate::agent::Opening {
+            cwd: body.cwd.clone(),
+            options: body.launch.options.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let generation = body.generation;
+        self.send(|codec, out| codec.start(opening, out));
+        self.record(fact::AgentStarted { generation });
+        self.set_state(SessionState::Starting, None, by);
+        self.effect(Effect::Start);
+    }
+
+    /// Gives the agent the next prompt, if it waits for one.
+    pub fn pump(&mut self) {
+        let body = &mut self.s.body;
+        if body.turn.is_some() || body.stopping.is_some() || !body.running || !body.codec.ready {
+            return;
+        }
+        let Some(prompt) = body.queue.pop_front() else { return };
+        let mut content = prompt.content.clone();
+        if let Some(context) = body.context.take() {
+            content.insert(0, json!({"type": "text", "text": context}));
+        }
+        body.turns += 1;
+        let number = body.turns;
+        self.record(fact::TurnStarted { turn: number, input_seq: prompt.seq });
+        self.send(|codec, out| codec.prompt(&content, out));
+        let frame = self.s.body.last_frame;
+        self.s.body.turn = Some(Turn { number, prompt, frame, cancelled: false });
+        self.set_state(SessionState::Processing, None, None);
+    }
+
+    /// Where the session stands between questions.
+    pub fn resting_state(&self) -> SessionState {
+        if !self.s.pending.is_empty() {
+            SessionState::WaitingPermission
+        } else if self.s.body.turn.is_some() {
+            SessionState::Processing
+        } else {
+            SessionState::Idle
+        }
+    }
+
+    /// Ends every waiting question the same way.
+    pub fn resolve_all(&mut self, outcome: Outcome, by: Option<&Actor>) {
+        for (permission_id, pending) in std::mem::take(&mut self.s.pending) {
+            if outcome != Outcome::Withdrawn {
+                self.send(|codec, out| codec.answer(&pending.rpc_id, None, out));
+            }
+            self.decided(&permission_id, by.map_or("the session", |by| by.label.as_deref().unwrap_or("another client")));
+            self.record(fact::PermissionResolved {
+                permission_id,
+                outcome,
+                by: by.cloned(),
+                option_id: None,
+                rule: None,
+                message: None,
+            });
+        }
+    }
+
+    /// Remembers who answered, for whoever answers too late.
+    pub fn decided(&mut self, permission_id: &str, by: &str) {
+        if self.s.decided.len() >= 64 {
+            self.s.decided.pop_front();
+        }
+        self.s.decided.push_back((permission_id.to_owned(), by.to_owned()));
+    }
+
+    /// Asks the agent to end the running turn.
+    pub fn cancel_turn(&mut self, by: Option<&Actor>) {
+        self.resolve_all(Outcome::Cancelled, by);
+        self.send(|codec, out| codec.cancel(out));
+        if let Some(turn) = &mut self.s.body.turn {
+            turn.cancelled = true;
+        }
+        let resting = self.resting_state();
+        self.set_state(resting, None, by.cloned());
+    }
+
+    /// Ends the running turn in the ledger.
+    pub fn end_turn(&mut self, outcome: TurnOutcome, stop_reason: &str, error: Option<String>) -> Option<Turn> {
+        let turn = self.s.body.turn.take()?;
+        self.record(fact::TurnEnded {
+            turn: turn.number,
+            outcome,
+            stop_reason: stop_reason.to_owned(),
+            usage: None,
+            cost: None,
+            error,
+            exit_code: None,
+        });
+        Some(turn)
+    }
+
+    /// Begins to stop the agent, or ends the session at once when none runs.
+    pub fn begin_stop(&mut self, goal: Goal, reason: Option<String>, by: Option<Actor>) {
+        if let Some(stopping) = &mut self.s.body.stopping {
+            if goal.rank() > stopping.goal.rank() {
+                (stopping.goal, stopping.by, stopping.reason) = (goal, by, reason);
+            }
+            return;
+        }
+        let turn = self.s.body.turn.is_some();
+        // A turn gets a moment to end in order, unless there is nobody who could end it.
+        let grace = (turn && self.s.body.running && self.s.link == Link::Live).then_some(self.now + CANCEL_MS);
+        if grace.is_some() {
+            self.cancel_turn(by.as_ref());
+        }
+        self.s.body.stopping = Some(Stopping { goal, by, reason, cancel_until_ms: grace });
+        if grace.is_none() {
+            self.stop_now();
+        }
+    }
+
+    /// The next rung: the runner takes the agent down.
+    pub fn stop_now(&mut self) {
+        if let Some(stopping) = &mut self.s.body.stopping {
+            stopping.cancel_until_ms = None;
+        }
+        if self.s.body.running {
+            self.effect(Effect::Stop { eof_ms: EOF_MS, term_ms: TERM_MS });
+        } else {
+            self.stopped(&[]);
+        }
+    }
+
+    /// The agent is down: the session goes where the stop was to lead.
+    pub fn stopped(&mut self, left: &[i32]) {
+        let Some(stopping) = self.s.body.stopping.clone() else { return };
+        self.resolve_all(Outcome::Cancelled, stopping.by.as_ref());
+        let ended = if stopping.goal == Goal::Fail { TurnOutcome::Failed } else { TurnOutcome::Interrupted };
+        self.end_turn(ended, "cancelled", None);
+        self.s.outbox.clear();
+        let to = stopping.goal.state();
+        if let Goal::Suspend(why) = stopping.goal {
+            self.s.body.suspended = Some(why);
+        }
+        if to.is_ended() && to != SessionState::Failed {
+            self.drop_queue();
+        }
+        if to.is_ended() && !left.is_empty() {
+            // Said where the session is looked at later, besides the answer to whoever asked.
+            self.record(fact::TailLost { offset: self.s.spool.offset, why: format!("processes are left: {left:?}") });
+        }
+        let reason = stopping.reason.clone().or_else(|| match stopping.goal {
+            Goal::Suspend(why) => Some(why.as_str().to_owned()),
+            Goal::Remove => Some("the last subscriber left".to_owned()),
+            Goal::Finish | Goal::Kill | Goal::Fail => None,
+        });
+        self.set_state(to, reason, stopping.by);
+        if let Goal::Suspend(why) = stopping.goal {
+            self.s.body.suspended = Some(why);
+        }
+        self.s.body.stopping = None;
+        for tag in std::mem::take(&mut self.s.stop_waiters) {
+            if left.is_empty() {
+                self.reply(tag, Ok(Reply::Ok));
+            } else {
+                let pids: Vec<String> = left.iter().map(i32::to_string).collect();
+                self.refuse(
+                    tag,
+                    ErrorCode::KillFailed,
+                    format!("the session has ended, but these processes are still alive: {}", pids.join(", ")),
+                );
+            }
+        }
+        self.fail_waiters(ErrorCode::InvalidState, &format!("the session is {}", to.as_str()));
+        // Input may have come while a suspension was under way: it resumes, as it would have a moment later.
+        if to == SessionState::Suspended
+            && !self.s.body.queue.is_empty()
+            && self.s.body.suspended.is_some_and(|why| why.input_resumes() && why != SuspendReason::User)
+        {
+            self.start_agent(None);
+        }
+    }
+
+    fn drop_queue(&mut self) {
+        for Queued { seq, .. } in std::mem::take(&mut self.s.body.queue) {
+            self.record(fact::InputDropped { input_seq: seq });
+        }
+    }
+
+    /// Tells whoever waits for the agent that it will not come.
+    pub fn fail_waiters(&mut self, code: ErrorCode, message: &str) {
+        let options = std::mem::take(&mut self.s.option_waiters).into_values();
+        for tag in std::mem::take(&mut self.s.ready_waiters).into_iter().chain(options) {
+            self.refuse(tag, code, message);
+        }
+    }
+
+    fn tick(&mut self) {
+        for client in self.s.ownership.overdue(self.now) {
+            self.leave(client);
+        }
+        let due = self.s.body.stopping.as_ref().and_then(|stopping| stopping.cancel_until_ms);
+        if due.is_some_and(|until| until <= self.now) {
+            self.stop_now();
+        }
+    }
+
+    /// A client's seat is given up; the last one to leave sets off the orphan policy.
+    pub fn leave(&mut self, client: vibes_protocol::model::ClientId) {
+        let had = self.s.ownership.seats.contains_key(&client);
+        let passed = self.s.ownership.leave(client, self.now);
+        self.passed(passed);
+        if had && self.s.ownership.seats.is_empty() && !self.s.body.state.is_ended() {
+            match self.s.body.orphan_policy {
+                OrphanPolicy::Keep => {}
+                OrphanPolicy::Remove => self.begin_stop(Goal::Remove, None, None),
+                OrphanPolicy::Suspend => self.suspend_orphan(),
+            }
+        }
+    }
+
+    /// The orphan policy `suspend` waits for the running turn.
+    pub fn suspend_orphan(&mut self) {
+        let orphaned = self.s.ownership.armed && self.s.ownership.seats.is_empty();
+        if orphaned
+            && self.s.body.orphan_policy == OrphanPolicy::Suspend
+            && self.s.body.state == SessionState::Idle
+            && self.s.body.queue.is_empty()
+        {
+            self.begin_stop(Goal::Suspend(SuspendReason::Orphan), None, None);
+        }
+    }
+
+    /// The raw JSON of an update fact: the agent's bytes, spliced, never encoded again.
+    pub fn update_fact(raw: &str) -> Vec<u8> {
+        let mut fact = Vec::with_capacity(raw.len() + 32);
+        fact.extend_from_slice(br#"{"kind":"update","update":"#);
+        fact.extend_from_slice(raw.as_bytes());
+        fact.push(b'}');
+        fact
+    }
+
+    /// The client behind a command, as records name it.
+    pub fn actor(caller: &super::event::Caller) -> Actor {
+        Actor { client_id: caller.client, label: caller.identity.clone() }
+    }
+
+    /// What is left of a JSON text block, for the preview.
+    pub fn text_of(content: &[Value]) -> String {
+        content.iter().filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join(" ")
+    }
+}

@@ -1,0 +1,1 @@
+//! The state function as a table of cases.

@@ -1,0 +1,340 @@
+//! One client: a task that reads and answers, a task that writes.
+//!
+//! Invariant: nothing unasked is sent before the first answer; answers come before what they announce; a subscription
+//! is a cursor that the writer pulls, so that a slow client holds 256 KiB and nobody up. A client that takes nothing
+//! for ten seconds is closed with the cursors to go on from. However a connection ends, its seats are given up or
+//! kept for the grace it asked for.
+
+use crate::{
+    clients::{self, Clients},
+    dispatch,
+    listen::{self, Visitor},
+    server::Server,
+};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use vibes_core::{
+    host,
+    session::{Caller, Command, SessionHandle},
+};
+use vibes_protocol::{
+    codec::{Line, LineBuffer, MAX_CLIENT_LINE},
+    model::{ClientId, Epoch, Seq, SessionId},
+    wire::{ErrorCode, Message, read_request},
+};
+
+/// How many requests of one connection may wait for their answer to be written.
+pub const OUTSTANDING: usize = 64;
+/// How long a client may idle in the middle of a line.
+const HALF_LINE: Duration = Duration::from_secs(30);
+/// How often a client that closed its writing side is looked at: one that is altogether gone is a leave.
+const PROBE: Duration = Duration::from_millis(100);
+
+/// Who the client is; changes once, at `hello`.
+#[derive(Clone)]
+pub struct Who {
+    /// As the sessions know it.
+    pub caller: Caller,
+    /// How long it may be away, in milliseconds.
+    pub grace_ms: i64,
+    /// How often it wants a ping.
+    pub heartbeat: Option<Duration>,
+}
+
+/// A subscription: where its writer stands.
+#[derive(Clone)]
+pub struct Subscription {
+    /// Of which session.
+    pub handle: SessionHandle,
+    /// The last record sent.
+    pub after: Seq,
+    /// Its epoch, for `closing`.
+    pub epoch: Epoch,
+    /// Says once, before the first record, that the cursor was set back.
+    pub rewound: bool,
+}
+
+/// An answer on its way out; the request counts as outstanding until it is written.
+pub struct Answer {
+    /// The line.
+    pub bytes: Bytes,
+    /// Held until then.
+    pub permit: Option<OwnedSemaphorePermit>,
+    /// Subscriptions that begin behind it.
+    pub begin: Vec<Subscription>,
+}
+
+/// One client's connection, shared by its tasks.
+pub struct Connection {
+    /// The daemon.
+    pub server: Arc<Server>,
+    who: Mutex<Who>,
+    /// Whether it runs inside an agent; read at accept.
+    in_tree: OnceCell<bool>,
+    in_tree_known: Notify,
+    /// Answers to write.
+    pub(crate) answers: Mutex<VecDeque<Answer>>,
+    /// Subscriptions, by session.
+    pub(crate) subscriptions: Mutex<HashMap<SessionId, Subscription>>,
+    /// Wakes the writer.
+    pub(crate) wake: Arc<Notify>,
+    /// Where the writer stands on the board.
+    pub(crate) board: AtomicU64,
+    /// Whether the client asked anything yet.
+    pub(crate) answered: AtomicBool,
+    /// Another connection is this client now.
+    pub(crate) replaced: CancellationToken,
+    /// It is over.
+    pub(crate) over: CancellationToken,
+    permits: Arc<Semaphore>,
+    /// When the client was last heard.
+    pub(crate) heard: Mutex<Instant>,
+    /// The client closed its writing side; what it asked is still answered.
+    pub(crate) half_closed: AtomicBool,
+    probe: OwnedFd,
+    introduced: AtomicBool,
+    /// Sessions in which this client was given a seat; what it must give up when it goes.
+    seats: Mutex<HashMap<SessionId, SessionHandle>>,
+}
+
+/// A lock that a panic elsewhere does not poison: what it guards is valid after every statement.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves one client until it is gone.
+pub async fn serve(server: Arc<Server>, visitor: Visitor) {
+    let Visitor { wire, pid, probe } = visitor;
+    let caller = Caller { client: ClientId::random(), identity: None, pid, token_hash: None };
+    let connection = Arc::new(Connection {
+        board: AtomicU64::new(server.sessions.board().end()),
+        server,
+        who: Mutex::new(Who { caller, grace_ms: 0, heartbeat: None }),
+        in_tree: OnceCell::new(),
+        in_tree_known: Notify::new(),
+        answers: Mutex::default(),
+        subscriptions: Mutex::default(),
+        wake: Arc::new(Notify::new()),
+        answered: AtomicBool::new(false),
+        replaced: CancellationToken::new(),
+        over: CancellationToken::new(),
+        permits: Arc::new(Semaphore::new(OUTSTANDING)),
+        heard: Mutex::new(Instant::now()),
+        half_closed: AtomicBool::new(false),
+        probe,
+        introduced: AtomicBool::new(false),
+        seats: Mutex::default(),
+    });
+    connection.server.sessions.board().listen(&connection.wake);
+    connection.look_at_peer(pid);
+    let reading = tokio::spawn(connection.clone().read(wire.clone()));
+    crate::writer::write(&connection, &wire).await;
+    connection.over.cancel();
+    reading.abort();
+    connection.leave_all().await;
+}
+
+impl Connection {
+    /// Who the client is.
+    pub fn who(&self) -> Who {
+        lock(&self.who).clone()
+    }
+
+    /// The client as sessions know it.
+    pub fn caller(&self) -> Caller {
+        lock(&self.who).caller.clone()
+    }
+
+    /// Reads now, while the peer is certainly there, whether it runs inside one of our agents. Reading `/proc` takes
+    /// a moment, so a list need not wait for it; whatever changes something does.
+    fn look_at_peer(self: &Arc<Self>, pid: Option<i32>) {
+        let connection = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let state_id = &connection.server.state_id;
+            // What cannot be read counts as inside.
+            let inside = pid.is_none_or(|pid| host::in_tree(pid, state_id).unwrap_or(true));
+            let _ = connection.in_tree.set(inside);
+            connection.in_tree_known.notify_waiters();
+        });
+    }
+
+    /// Whether the peer runs inside one of our agents.
+    pub async fn is_in_tree(&self) -> bool {
+        loop {
+            let known = self.in_tree_known.notified();
+            if let Some(inside) = self.in_tree.get() {
+                return *inside;
+            }
+            known.await;
+        }
+    }
+
+    /// The client introduced itself: it is a client of before, or a new one with a token of its own.
+    pub fn introduce(
+        &self,
+        resume: Option<(ClientId, String)>,
+        identity: Option<String>,
+        grace_ms: i64,
+        heartbeat: Option<Duration>,
+    ) -> Result<(ClientId, String), &'static str> {
+        if self.introduced.swap(true, Ordering::AcqRel) {
+            return Err("hello was said already on this connection");
+        }
+        let clients: &Clients = &self.server.clients;
+        let mut who = lock(&self.who);
+        let token = match resume {
+            Some((client, token)) if clients.resume(client, &token, &self.replaced) => {
+                who.caller.client = client;
+                token
+            }
+            _ => {
+                let token = clients::new_token();
+                clients.introduce(who.caller.client, clients::hash(&token), &self.replaced);
+                token
+            }
+        };
+        who.caller.identity = identity;
+        who.caller.token_hash = Some(clients::hash(&token));
+        who.grace_ms = grace_ms;
+        who.heartbeat = heartbeat;
+        Ok((who.caller.client, token))
+    }
+
+    /// Puts an answer on its way out.
+    pub fn answer(&self, message: &Message, permit: Option<OwnedSemaphorePermit>, begin: Vec<Subscription>) {
+        let bytes = encode(message);
+        lock(&self.answers).push_back(Answer { bytes, permit, begin });
+        self.wake.notify_one();
+    }
+
+    async fn read(self: Arc<Self>, wire: Arc<listen::Wire>) {
+        let mut recv = &*wire;
+        let mut buffer = LineBuffer::new(MAX_CLIENT_LINE);
+        let mut bytes = vec![0; 16 * 1024];
+        loop {
+            while let Some(line) = buffer.next_line() {
+                *lock(&self.heard) = Instant::now();
+                match line {
+                    Line::Whole(line) if line.trim_ascii().is_empty() => {}
+                    Line::Whole(line) => {
+                        let asked = read_request(line);
+                        // Asking more than is answered stops the reading: the client's own socket is the queue.
+                        let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+                        match asked {
+                            Ok(asked) => dispatch::dispatch(&self, asked, permit).await,
+                            Err(refusal) => {
+                                let message = dispatch::error(refusal.request_id, None, refusal.error);
+                                self.answer(&message, Some(permit), Vec::new());
+                            }
+                        }
+                    }
+                    Line::TooLong => {
+                        let why = format!("a line is longer than {MAX_CLIENT_LINE} bytes; the connection closes");
+                        let error = vibes_protocol::wire::WireError::new(ErrorCode::FrameTooLarge, why);
+                        self.answer(&dispatch::error(None, None, error), None, Vec::new());
+                        // Closing with bytes unread would take the answer with it, so the rest is read and dropped.
+                        self.end_reading();
+                        let drain = async { while matches!(recv.read(&mut bytes).await, Ok(count) if count > 0) {} };
+                        let _ = tokio::time::timeout(Duration::from_secs(2), drain).await;
+                        return;
+                    }
+                }
+            }
+            let read = recv.read(&mut bytes);
+            let read = if buffer.has_partial() {
+                tokio::time::timeout(HALF_LINE, read).await
+            } else {
+                Ok(read.await)
+            };
+            match read {
+                Ok(Ok(count)) if count > 0 => buffer.push(&bytes[..count]),
+                Ok(Ok(_)) => break,
+                Ok(Err(_)) | Err(_) => {
+                    self.over.cancel();
+                    return;
+                }
+            }
+        }
+        self.end_reading();
+        // The client may only have closed its writing side. One that is gone altogether is a leave, at once.
+        while !listen::hung_up(&self.probe) {
+            tokio::time::sleep(PROBE).await;
+        }
+        self.over.cancel();
+    }
+
+    /// No more requests come: the writer ends when everything is answered and nothing is subscribed.
+    fn end_reading(&self) {
+        self.half_closed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether every request was answered and nothing more is to come.
+    pub(crate) fn is_done(&self) -> bool {
+        self.half_closed.load(Ordering::Acquire)
+            && self.permits.available_permits() == OUTSTANDING
+            && lock(&self.subscriptions).is_empty()
+    }
+
+    /// The cursors to go on from.
+    pub(crate) fn cursors(&self) -> BTreeMap<SessionId, vibes_protocol::wire::message::Cursor> {
+        lock(&self.subscriptions)
+            .iter()
+            .map(|(id, sub)| (*id, vibes_protocol::wire::message::Cursor { epoch: sub.epoch, seq: sub.after }))
+            .collect()
+    }
+
+    /// Notes that a seat was asked for. Called before the session is asked, so that a connection that ends meanwhile
+    /// still gives it up: the session hears of the joining first.
+    pub fn seat(&self, handle: &SessionHandle) {
+        lock(&self.seats).insert(handle.id, handle.clone());
+    }
+
+    /// Takes a seat and its subscription away; the session's task is told by whoever calls.
+    pub fn unseat(&self, id: &SessionId) {
+        lock(&self.seats).remove(id);
+        if let Some(removed) = lock(&self.subscriptions).remove(id) {
+            removed.handle.feed.unlisten(&self.wake);
+        }
+    }
+
+    async fn leave_all(&self) {
+        let seats: Vec<_> = lock(&self.seats).drain().map(|(_, handle)| handle).collect();
+        let who = self.who();
+        // Another connection is this client now, and its seats are taken over as they are.
+        let replaced = self.replaced.is_cancelled();
+        // A daemon that stops is not a leave: the seats wait for the next one.
+        let stopping = self.server.stop.is_cancelled();
+        for handle in &seats {
+            handle.feed.unlisten(&self.wake);
+            if !replaced && !stopping {
+                handle.tell(who.caller.clone(), Command::Drop { grace_ms: who.grace_ms }).await;
+            }
+        }
+        if !replaced {
+            self.server.clients.gone(who.caller.client, who.grace_ms > 0 && !seats.is_empty());
+        }
+    }
+}
+
+/// A message as a line.
+pub(crate) fn encode(message: &Message) -> Bytes {
+    // Our own types of strings, numbers and JSON: encoding them cannot fail.
+    let mut bytes = serde_json::to_vec(message).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.into()
+}

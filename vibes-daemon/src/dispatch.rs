@@ -1,0 +1,149 @@
+//! The one table of requests: every transport goes through it, and the compiler points at what is missing.
+//!
+//! Invariant: every request is answered exactly once, with its id. What has to wait does so in a task of its own, so
+//! that the next request is read; but whatever a session is asked is in its inbox, in order, before the next one is.
+
+use crate::{
+    connection::{Connection, Subscription},
+    handlers::{daemon, session},
+};
+use std::{pin::Pin, sync::Arc};
+use tokio::sync::OwnedSemaphorePermit;
+use vibes_core::session::Command;
+use vibes_protocol::{
+    model::SessionId,
+    wire::{Asked, ErrorCode, Message, Request, WireError},
+};
+
+/// What a handler gives back.
+pub enum Answer {
+    /// Here it is.
+    Now(Message),
+    /// It takes a while.
+    Later(Pin<Box<dyn Future<Output = Said> + Send>>),
+    /// None is due.
+    None,
+}
+
+/// A message and the subscriptions that begin behind it.
+pub struct Said {
+    /// The answer.
+    pub message: Message,
+    /// What follows it.
+    pub begin: Vec<Subscription>,
+}
+
+impl From<Message> for Said {
+    fn from(message: Message) -> Self {
+        Self { message, begin: Vec::new() }
+    }
+}
+
+/// The error as a message.
+pub fn error(request_id: Option<String>, session_id: Option<SessionId>, error: WireError) -> Message {
+    Message::Error { request_id, session_id, code: error.code, message: error.message }
+}
+
+/// Which session a request would change, if it changes anything: what a process inside an agent may not ask.
+fn changes(request: &Request) -> Option<&str> {
+    match request {
+        Request::Hello(_)
+        | Request::ListSessions(_)
+        | Request::Unsubscribe(_)
+        | Request::Who(_)
+        | Request::GetSession(_)
+        | Request::ReadRecords(_)
+        | Request::ListAgents(_)
+        | Request::GetDaemonStatus(_)
+        | Request::Ping(_)
+        | Request::Pong(_) => None,
+        // Joining to read changes nothing; joining to write would make an owner of it.
+        Request::Subscribe(body) => match body.role {
+            vibes_protocol::model::Role::Viewer => None,
+            vibes_protocol::model::Role::Writer => Some(body.session_ids.first().map_or("", String::as_str)),
+        },
+        Request::CreateSession(_) | Request::StopDaemon(_) => Some(""),
+        Request::Input(body) => Some(&body.session_id),
+        Request::PermissionResponse(body) => Some(&body.session_id),
+        Request::Interrupt(body) => Some(&body.session_id),
+        Request::KillSession(body) => Some(&body.session_id),
+        Request::SuspendSession(body) => Some(&body.session_id),
+        Request::ResumeSession(body) => Some(&body.session_id),
+        Request::FinishSession(body) => Some(&body.session_id),
+        Request::DeleteSession(body) => Some(&body.session_id),
+        Request::UndeleteSession(body) => Some(&body.session_id),
+        Request::UpdateSession(body) => Some(&body.session_id),
+        Request::TransferOwnership(body) => Some(&body.session_id),
+        Request::TakeOwnership(body) => Some(&body.session_id),
+        Request::SetOption(body) => Some(&body.session_id),
+    }
+}
+
+/// Answers one request, now or later.
+pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedSemaphorePermit) {
+    let Asked { request_id, request } = asked;
+    if let Some(session_id) = changes(&request)
+        && connection.is_in_tree().await
+    {
+        let kind = request.type_name();
+        tracing::warn!(request = kind, pid = connection.caller().pid, "refused: asked from inside an agent");
+        if let Ok(handle) = connection.server.sessions.resolve(session_id) {
+            handle.tell(connection.caller(), Command::NoteRefused { request: kind }).await;
+        }
+        let message = "this process runs inside an agent of this daemon, which may look but not change anything; \
+                       ask a person to do it from outside";
+        let refusal = WireError::new(ErrorCode::Forbidden, message);
+        connection.answer(&error(request_id, None, refusal), Some(permit), Vec::new());
+        return;
+    }
+    let r = request_id;
+    let answer = match request {
+        Request::Hello(body) => daemon::hello(connection, r, body),
+        Request::ListSessions(body) => session::list(connection, r, body),
+        Request::CreateSession(body) => session::create(connection, r, body),
+        Request::Subscribe(body) => session::subscribe(connection, r, body),
+        Request::Unsubscribe(body) => session::unsubscribe(connection, r, body),
+        Request::Input(body) => session::input(connection, r, body),
+        Request::PermissionResponse(body) => {
+            let id = body.session_id.clone();
+            session::ask(connection, r, &id, Command::Answer(Box::new(body)))
+        }
+        Request::Interrupt(body) => session::ask(connection, r, &body.session_id, Command::Interrupt),
+        Request::KillSession(body) => session::ask(connection, r, &body.session_id, Command::Kill),
+        Request::SuspendSession(body) => {
+            session::ask(connection, r, &body.session_id, Command::Suspend { now: body.now })
+        }
+        Request::ResumeSession(body) => session::resume(connection, r, body),
+        Request::FinishSession(body) => session::ask(connection, r, &body.session_id, Command::Finish),
+        Request::DeleteSession(body) => session::ask(connection, r, &body.session_id, Command::Delete),
+        Request::UndeleteSession(body) => session::ask(connection, r, &body.session_id, Command::Undelete),
+        Request::UpdateSession(body) => session::update(connection, r, body),
+        Request::TransferOwnership(body) => {
+            session::ask(connection, r, &body.session_id, Command::Transfer(body.new_owner_id))
+        }
+        Request::TakeOwnership(body) => session::take(connection, r, &body.session_id),
+        Request::SetOption(body) => {
+            let command = Command::SetOption { option_id: body.option_id, value: body.value };
+            session::ask(connection, r, &body.session_id, command)
+        }
+        Request::Who(body) => session::who(connection, r, &body.session_id),
+        Request::GetSession(body) => session::get(connection, r, &body.session_id),
+        Request::ReadRecords(body) => session::read(connection, r, body),
+        Request::ListAgents(_) => daemon::agents(connection, r),
+        Request::GetDaemonStatus(_) => daemon::status(connection, r),
+        Request::StopDaemon(body) => daemon::stop(connection, r, &body),
+        Request::Ping(_) => Answer::Now(Message::Pong { request_id: r }),
+        Request::Pong(_) => Answer::None,
+    };
+    match answer {
+        Answer::Now(message) => connection.answer(&message, Some(permit), Vec::new()),
+        Answer::None => drop(permit),
+        Answer::Later(later) => {
+            let connection = connection.clone();
+            tokio::spawn(async move {
+                let Said { message, begin } = later.await;
+                connection.answer(&message, Some(permit), begin);
+            });
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! Requests about sessions.
+//!
+//! Invariant: a session is asked (its inbox has the command) before the handler returns; only the wait for the reply
+//! is left to later. So what a client asks in order happens in order.
+
+use crate::{
+    connection::{Connection, Subscription},
+    dispatch::{Answer, Said, error},
+};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+use vibes_core::{
+    agent::launch,
+    ownership::Joiner,
+    session::{Command, Plan, Reply, SessionHandle, event::Looked},
+    sessions::store_error,
+};
+use vibes_protocol::{
+    model::{OrphanPolicy, Role, SessionId, SessionInfo},
+    wire::{
+        ErrorCode, Message, WireError,
+        message::SubscribedSession,
+        request::{
+            After, CreateSession, Input, ListSessions, ReadRecords, ResumeSession, Subscribe, Unsubscribe, UpdateSession,
+        },
+    },
+};
+
+type RequestId = Option<String>;
+
+fn refused(request_id: RequestId, session: Option<SessionId>, why: WireError) -> Answer {
+    Answer::Now(error(request_id, session, why))
+}
+
+fn later(answer: impl Future<Output = Said> + Send + 'static) -> Answer {
+    Answer::Later(Box::pin(answer))
+}
+
+/// Asks a session for something whose answer is `ok`, or the record of a prompt.
+pub fn ask(connection: &Arc<Connection>, request_id: RequestId, session_id: &str, command: Command) -> Answer {
+    ask_with_env(connection, request_id, session_id, command, None)
+}
+
+fn ask_with_env(
+    connection: &Arc<Connection>,
+    request_id: RequestId,
+    session_id: &str,
+    command: Command,
+    env: Option<BTreeMap<String, String>>,
+) -> Answer {
+    let handle = match connection.server.sessions.resolve(session_id) {
+        Ok(handle) => handle,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let reply = handle.ask(&connection.caller(), command, env);
+    later(async move { said(request_id, handle.id, reply.await).into() })
+}
+
+fn said(request_id: RequestId, session_id: SessionId, reply: Result<Reply, WireError>) -> Message {
+    match reply {
+        Ok(Reply::Accepted(seq)) => Message::Accepted { request_id, session_id, seq },
+        Ok(Reply::Ok | Reply::Joined(_) | Reply::Looked(_)) => Message::Ok { request_id },
+        Err(why) => error(request_id, Some(session_id), why),
+    }
+}
+
+/// Lists sessions.
+pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessions) -> Answer {
+    let me = connection.caller().client;
+    let wanted_text = body.search.as_ref().map(|text| text.to_lowercase());
+    let fits = |info: &SessionInfo| {
+        let in_states = body.states.as_ref().is_none_or(|states| states.contains(&info.state));
+        let in_agent = body.agent.as_ref().is_none_or(|agent| *agent == info.agent);
+        let in_text = wanted_text.as_ref().is_none_or(|text| {
+            let hay = [info.name.as_deref(), info.description.as_deref(), info.preview.as_deref(), Some(&info.cwd)];
+            info.id.to_string().starts_with(text.as_str())
+                || hay.into_iter().flatten().any(|hay| hay.to_lowercase().contains(text.as_str()))
+        });
+        in_states && in_agent && in_text
+    };
+    // Asking for an ended state is asking for ended sessions.
+    let ended_too = body.include_ended
+        || body.states.as_ref().is_some_and(|states| states.iter().any(|state| state.is_ended()));
+    let hidden = |info: &SessionInfo| info.state.is_ended() || info.deleted_at.is_some();
+    let all = connection.server.sessions.list();
+    let ended = if ended_too { 0 } else { all.iter().filter(|info| hidden(info)).count() as u32 };
+    let mut found = all.iter().filter(|info| (ended_too || !hidden(info)) && fits(info)).peekable();
+    if let Some(cursor) = &body.cursor {
+        let Some((ms, id)) = cursor.split_once(':').and_then(|(ms, id)| Some((ms.parse::<i64>().ok()?, id))) else {
+            let why = WireError::new(ErrorCode::BadRequest, "cursor: not one that this daemon gave");
+            return refused(request_id, None, why);
+        };
+        let seen = |info: &SessionInfo| {
+            info.last_activity_ms > ms || (info.last_activity_ms == ms && *info.id.to_string() <= *id)
+        };
+        while found.next_if(|info| seen(info)).is_some() {}
+    }
+    let limit = body.limit.map_or(usize::MAX, |limit| limit as usize);
+    let mut sessions: Vec<SessionInfo> = Vec::new();
+    while sessions.len() < limit
+        && let Some(info) = found.next()
+    {
+        sessions.push(SessionInfo { is_owner: info.owner_id == Some(me), ..(**info).clone() });
+    }
+    let next_cursor = match (found.peek(), sessions.last()) {
+        (Some(_), Some(last)) => Some(format!("{}:{}", last.last_activity_ms, last.id)),
+        _ => None,
+    };
+    Answer::Now(Message::SessionList { request_id, sessions, ended, next_cursor })
+}
+
+/// Creates a session.
+pub fn create(connection: &Arc<Connection>, request_id: RequestId, body: CreateSession) -> Answer {
+    let connection = connection.clone();
+    later(async move {
+        match try_create(&connection, body).await {
+            Ok((session, input_seq, begin)) => {
+                Said { message: Message::SessionCreated { request_id, session, input_seq }, begin }
+            }
+            Err(why) => error(request_id, None, why).into(),
+        }
+    })
+}
+
+async fn try_create(
+    connection: &Arc<Connection>,
+    body: CreateSession,
+) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), WireError> {
+    let server = &connection.server;
+    let bad = |why: String| WireError::new(ErrorCode::BadRequest, why);
+    let Some(agent) = server.agents.get(&body.agent) else {
+        let known: Vec<&str> = server.agents.keys().map(String::as_str).collect();
+        let why = format!("no agent is called {:?}; there are: {}", body.agent, known.join(", "));
+        return Err(WireError::new(ErrorCode::AgentNotFound, why));
+    };
+    if !Path::new(&body.cwd).is_absolute() {
+        return Err(bad(format!("cwd: {:?} is not an absolute path", body.cwd)));
+    }
+    if !Path::new(&body.cwd).is_dir() {
+        return Err(bad(format!("cwd: {:?} does not exist or is not a directory", body.cwd)));
+    }
+    let mut env = environment(connection, body.env);
+    env.extend(agent.env.clone());
+    let mut argv = agent.command.clone();
+    argv.extend(body.args);
+    if launch::find_program(&argv[0], env.get("PATH").map(String::as_str), &body.cwd).is_none() {
+        let why = format!(
+            "the agent {} needs the program {:?}, which is not on the PATH of this client; install it, or name \
+             another one under [agents.{}] in the configuration",
+            body.agent, argv[0], body.agent
+        );
+        return Err(WireError::new(ErrorCode::AgentNotFound, why));
+    }
+    let mut options = body.options;
+    if let Some(mode) = body.mode {
+        options.insert("mode".to_owned(), mode.into());
+    }
+    let key = body.idempotency_key;
+    // A retry finds the session of the first try, which has the name already.
+    if let Some(key) = &key
+        && let Some(handle) = server.sessions.created_with(key).await?
+    {
+        return begin(connection, &handle, body.subscribe, body.prompt, Some(key.clone()), body.wait_ready).await;
+    }
+    let reserved = server.sessions.reserve(body.name.as_deref(), None)?;
+    let plan = Plan {
+        agent: body.agent,
+        argv,
+        cwd: body.cwd,
+        name: body.name,
+        description: body.description,
+        metadata: body.metadata,
+        options,
+        orphan_policy: body.orphan_policy.unwrap_or(OrphanPolicy::Keep),
+        ttl_s: body.ttl_s,
+        env_names: env.keys().cloned().collect(),
+        umask: body.umask,
+        once: body.once,
+    };
+    let (handle, _) = server.sessions.create(plan, key.clone(), env).await?;
+    drop(reserved);
+    begin(connection, &handle, body.subscribe, body.prompt, key, body.wait_ready).await
+}
+
+/// What a new session does at once: joins its creator, takes its first prompt.
+async fn begin(
+    connection: &Arc<Connection>,
+    handle: &SessionHandle,
+    subscribe: bool,
+    prompt: Option<vibes_protocol::wire::request::Content>,
+    key: Option<String>,
+    wait_ready: bool,
+) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), WireError> {
+    let caller = connection.caller();
+    let joined = subscribe.then(|| {
+        connection.seat(handle);
+        handle.ask(&caller, Command::Join(joiner(connection, Role::Writer)), None)
+    });
+    let accepted = prompt.map(|prompt| {
+        let command = Command::Input { content: prompt.into_blocks(), key, now: false };
+        handle.ask(&caller, command, None)
+    });
+    let mut subscriptions = Vec::new();
+    if let Some(joined) = joined {
+        joined.await?;
+        subscriptions.push(Subscription { handle: handle.clone(), after: 0, epoch: 0, rewound: false });
+    }
+    let input_seq = match accepted {
+        Some(accepted) => match accepted.await? {
+            Reply::Accepted(seq) => Some(seq),
+            Reply::Ok | Reply::Joined(_) | Reply::Looked(_) => None,
+        },
+        None => None,
+    };
+    if wait_ready {
+        handle.ask(&caller, Command::WaitReady, None).await?;
+    }
+    let Reply::Looked(looked) = handle.ask(&caller, Command::Look, None).await? else {
+        return Err(WireError::new(ErrorCode::InvalidState, "the session did not tell about itself"));
+    };
+    Ok((looked.info, input_seq, subscriptions))
+}
+
+/// The environment of an agent: the client's, completed by the daemon's own where the client sent none.
+fn environment(connection: &Connection, client: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let server = &connection.server;
+    let mut env = if client.is_empty() { server.fallback_env.clone() } else { client };
+    for name in ["PATH", "HOME"] {
+        if let (false, Some(value)) = (env.contains_key(name), server.fallback_env.get(name)) {
+            env.insert(name.to_owned(), value.clone());
+        }
+    }
+    // Nothing of vibes itself reaches an agent but what vibes puts there.
+    env.retain(|name, _| !name.starts_with("VIBES_"));
+    env.insert("VIBES_AGENT_STATE".to_owned(), server.dir.root().join("agents").display().to_string());
+    env
+}
+
+fn joiner(connection: &Connection, role: Role) -> Joiner {
+    let caller = connection.caller();
+    Joiner {
+        client: caller.client,
+        role,
+        identity: caller.identity,
+        token_hash: caller.token_hash,
+        pid: caller.pid,
+    }
+}
+
+/// Joins sessions: all of them or, with an error, none.
+pub fn subscribe(connection: &Arc<Connection>, request_id: RequestId, body: Subscribe) -> Answer {
+    let handles: Result<Vec<_>, _> =
+        body.session_ids.iter().map(|id| connection.server.sessions.resolve(id)).collect();
+    let handles = match handles {
+        Ok(handles) if !handles.is_empty() => handles,
+        Ok(_) => {
+            let why = WireError::new(ErrorCode::BadRequest, "session_ids: name at least one session");
+            return refused(request_id, None, why);
+        }
+        Err(why) => return refused(request_id, None, why),
+    };
+    let caller = connection.caller();
+    let asked: Vec<_> = handles
+        .into_iter()
+        .map(|handle| {
+            connection.seat(&handle);
+            let reply = handle.ask(&caller, Command::Join(joiner(connection, body.role)), None);
+            (handle, reply)
+        })
+        .collect();
+    let connection = connection.clone();
+    later(async move {
+        let (mut sessions, mut begin) = (Vec::new(), Vec::new());
+        for (handle, reply) in asked {
+            let looked = match reply.await {
+                Ok(Reply::Joined(looked)) => *looked,
+                Ok(_) => continue,
+                Err(why) => return error(request_id, Some(handle.id), why).into(),
+            };
+            match place(&connection, &handle, &looked, body.after, body.epoch).await {
+                Ok(subscription) => begin.push(subscription),
+                Err(why) => return error(request_id, Some(handle.id), why).into(),
+            }
+            sessions.push(SubscribedSession {
+                head: looked.info.head,
+                link: looked.info.link,
+                pending_permissions: looked.pending,
+                session: looked.info,
+            });
+        }
+        Said { message: Message::Subscribed { request_id, sessions }, begin }
+    })
+}
+
+/// Where a subscription begins. A cursor whose record is gone, or was written again under a later epoch, is set back.
+async fn place(
+    connection: &Connection,
+    handle: &SessionHandle,
+    looked: &Looked,
+    after: After,
+    epoch: Option<u64>,
+) -> Result<Subscription, WireError> {
+    let now = connection.server.sessions.epoch();
+    let start = |after, epoch, rewound| Subscription { handle: handle.clone(), after, epoch, rewound };
+    let After::Seq(after) = after else { return Ok(start(looked.info.head, now, false)) };
+    let epoch = epoch.unwrap_or(now);
+    if after == 0 {
+        return Ok(start(0, epoch, false));
+    }
+    let (reader, no, head) = (connection.server.sessions.reader().clone(), handle.no, looked.info.head);
+    let found = tokio::task::spawn_blocking(move || {
+        if after <= head && reader.epoch_of(no, after)?.is_some_and(|written| written <= epoch) {
+            return Ok((epoch, after, false));
+        }
+        let (epoch, last) = reader.last_of_epoch(no, epoch)?;
+        Ok((epoch, last.min(after), true))
+    })
+    .await;
+    match found {
+        Ok(Ok((epoch, after, rewound))) => Ok(start(after, epoch, rewound)),
+        Ok(Err(why)) => Err(store_error(&why)),
+        Err(_) => Err(WireError::new(ErrorCode::StoreFailed, "the store could not be read")),
+    }
+}
+
+/// Leaves sessions.
+pub fn unsubscribe(connection: &Arc<Connection>, request_id: RequestId, body: Unsubscribe) -> Answer {
+    let handles: Result<Vec<_>, _> =
+        body.session_ids.iter().map(|id| connection.server.sessions.resolve(id)).collect();
+    let handles = match handles {
+        Ok(handles) => handles,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let caller = connection.caller();
+    let asked: Vec<_> = handles
+        .into_iter()
+        .map(|handle| {
+            connection.unseat(&handle.id);
+            (handle.id, handle.ask(&caller, Command::Leave, None))
+        })
+        .collect();
+    later(async move {
+        for (id, reply) in asked {
+            if let Err(why) = reply.await {
+                return error(request_id, Some(id), why).into();
+            }
+        }
+        Message::Ok { request_id }.into()
+    })
+}
+
+/// Gives the agent a prompt.
+pub fn input(connection: &Arc<Connection>, request_id: RequestId, body: Input) -> Answer {
+    let command = Command::Input { content: body.content.into_blocks(), key: body.idempotency_key, now: body.now };
+    ask(connection, request_id, &body.session_id, command)
+}
+
+/// Starts an agent again.
+pub fn resume(connection: &Arc<Connection>, request_id: RequestId, body: ResumeSession) -> Answer {
+    let env = (!body.env.is_empty()).then(|| environment(connection, body.env));
+    let command = Command::Resume { context: body.additional_context };
+    ask_with_env(connection, request_id, &body.session_id, command, env)
+}
+
+/// Changes editable metadata; a new name must be free.
+pub fn update(connection: &Arc<Connection>, request_id: RequestId, body: UpdateSession) -> Answer {
+    let handle = match connection.server.sessions.resolve(&body.session_id) {
+        Ok(handle) => handle,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let connection = connection.clone();
+    later(async move {
+        let name = body.name.clone().flatten();
+        // Reserved until the session has it, so that two renamings cannot both win.
+        let reserved = connection.server.sessions.reserve(name.as_deref(), Some(handle.id));
+        let _reserved = match reserved {
+            Ok(reserved) => reserved,
+            Err(why) => return error(request_id, Some(handle.id), why).into(),
+        };
+        let reply = handle.ask(&connection.caller(), Command::Update(Box::new(body)), None).await;
+        said(request_id, handle.id, reply).into()
+    })
+}
+
+/// Takes ownership; a client that was not seated is from now on.
+pub fn take(connection: &Arc<Connection>, request_id: RequestId, session_id: &str) -> Answer {
+    if let Ok(handle) = connection.server.sessions.resolve(session_id) {
+        connection.seat(&handle);
+    }
+    ask(connection, request_id, session_id, Command::Take)
+}
+
+fn look(
+    connection: &Arc<Connection>,
+    request_id: RequestId,
+    session_id: &str,
+    say: impl FnOnce(RequestId, Looked) -> Message + Send + 'static,
+) -> Answer {
+    let handle = match connection.server.sessions.resolve(session_id) {
+        Ok(handle) => handle,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let reply = handle.ask(&connection.caller(), Command::Look, None);
+    later(async move {
+        match reply.await {
+            Ok(Reply::Looked(looked)) => say(request_id, *looked).into(),
+            Ok(other) => said(request_id, handle.id, Ok(other)).into(),
+            Err(why) => error(request_id, Some(handle.id), why).into(),
+        }
+    })
+}
+
+/// Tells who is attached.
+pub fn who(connection: &Arc<Connection>, request_id: RequestId, session_id: &str) -> Answer {
+    look(connection, request_id, session_id, |request_id, looked| Message::Members {
+        request_id,
+        session_id: looked.info.id,
+        members: looked.members,
+    })
+}
+
+/// Reads one session.
+pub fn get(connection: &Arc<Connection>, request_id: RequestId, session_id: &str) -> Answer {
+    look(connection, request_id, session_id, |request_id, looked| Message::Session {
+        request_id,
+        session: looked.info,
+        members: looked.members,
+        launch: looked.launch,
+    })
+}
+
+/// Reads records without joining.
+pub fn read(connection: &Arc<Connection>, request_id: RequestId, body: ReadRecords) -> Answer {
+    /// An answer ends near this size, in bytes.
+    const PAGE: usize = 1024 * 1024;
+    let handle = match connection.server.sessions.resolve(&body.session_id) {
+        Ok(handle) => handle,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let reader = connection.server.sessions.reader().clone();
+    later(async move {
+        let (no, id, head) = (handle.no, handle.id, handle.feed.head());
+        let limit = body.limit.map_or(usize::MAX, |limit| limit as usize);
+        let read = tokio::task::spawn_blocking(move || {
+            let page = reader.page(no, &id, body.after, PAGE, limit.max(1))?;
+            let lines = page.frames.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            // The frames are ours; one that cannot be read would be a damaged store, and is left out there too.
+            Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect::<Vec<_>>())
+        })
+        .await;
+        match read {
+            Ok(Ok(records)) => Message::Records { request_id, session_id: id, records, head }.into(),
+            Ok(Err(why)) => error(request_id, Some(id), store_error(&why)).into(),
+            Err(_) => {
+                let why = WireError::new(ErrorCode::StoreFailed, "the store could not be read");
+                error(request_id, Some(id), why).into()
+            }
+        }
+    })
+}

@@ -1,0 +1,79 @@
+//! The state directory and the configuration's: where they are, that they are ours, that nobody else reads them.
+//!
+//! Invariant: a directory is opened once, checked by its descriptor (owner, mode, no symlink), and refused with a
+//! reason when it is not private. Modes are set by the calls that create, never by umask.
+
+use anyhow::{Context, bail};
+use rustix::fs::{Mode, OFlags};
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+use vibes_protocol::paths::{STATE_DIR_VAR, StateDir};
+
+/// Where this user's state lies: `VIBES_STATE_DIR`, or the platform's place for state.
+pub fn state_dir() -> anyhow::Result<StateDir> {
+    if let Some(named) = std::env::var_os(STATE_DIR_VAR).filter(|named| !named.is_empty()) {
+        let named = PathBuf::from(named);
+        if !named.is_absolute() {
+            bail!("{STATE_DIR_VAR} must be an absolute path, not {}", named.display());
+        }
+        return Ok(StateDir::new(named));
+    }
+    let dirs = directories::ProjectDirs::from("", "", "vibes")
+        .context("no home directory is known: set HOME, or VIBES_STATE_DIR to an absolute path")?;
+    Ok(StateDir::new(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir())))
+}
+
+/// Where this user's configuration lies.
+pub fn config_file() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "vibes").map(|dirs| dirs.config_dir().join("config.toml"))
+}
+
+/// Makes the directory if it is not there, and checks that it is private to this user.
+pub fn private_dir(path: &Path) -> anyhow::Result<()> {
+    if fs::symlink_metadata(path).is_err() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("cannot create the directory {}", path.display()))?;
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(path, flags, Mode::empty())
+        .with_context(|| format!("{} is not a directory of its own (a symlink is refused)", path.display()))?;
+    let stat = rustix::fs::fstat(&dir)?;
+    let me = rustix::process::geteuid().as_raw();
+    if stat.st_uid != me {
+        bail!("{} belongs to user {}, not to user {me}: refusing to use it", path.display(), stat.st_uid);
+    }
+    if stat.st_mode & 0o077 != 0 {
+        bail!(
+            "{} is open to other users (mode {:o}): run `chmod 700 {}`",
+            path.display(),
+            stat.st_mode & 0o7777,
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// The id of a state directory, made at its first use.
+pub fn state_id(dir: &StateDir) -> anyhow::Result<String> {
+    let path = dir.state_id();
+    match fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let id = uuid::Uuid::new_v4().to_string();
+    // Written whole by rename: a half-written id would belong to nobody.
+    let fresh = path.with_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    std::io::Write::write_all(&mut file, id.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&fresh, &path)?;
+    Ok(id)
+}

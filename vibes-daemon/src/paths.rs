@@ -48,13 +48,18 @@ pub fn private_dir(path: &Path) -> anyhow::Result<()> {
     if stat.st_uid != me {
         bail!("{} belongs to user {}, not to user {me}: refusing to use it", path.display(), stat.st_uid);
     }
-    if stat.st_mode & 0o077 != 0 {
+    if stat.st_mode & 0o022 != 0 {
         bail!(
-            "{} is open to other users (mode {:o}): run `chmod 700 {}`",
+            "{} can be written by other users (mode {:o}), who may have put things there: look at it, then run \
+             `chmod 700 {}`",
             path.display(),
             stat.st_mode & 0o7777,
             path.display()
         );
+    }
+    if stat.st_mode & 0o055 != 0 {
+        // Only readable so far: closing it is enough.
+        rustix::fs::fchmod(&dir, Mode::RWXU).with_context(|| format!("cannot make {} private", path.display()))?;
     }
     Ok(())
 }

@@ -42,8 +42,9 @@ fn an_agent_that_ignores_everything_is_killed() {
     let (mut rig, mut daemon) = Plan::sh("trap '' TERM; echo up; while :; do sleep 1000; done").go();
     rig.wait_text("up");
     let agent = daemon.stat().agent_pid;
-    daemon.send(&Order::Stop { eof_ms: 30, term_ms: 100_000 });
-    daemon.send(&Order::Stop { eof_ms: 100_000, term_ms: 60 });
+    daemon.send(&Order::Stop { eof_ms: 100_000, term_ms: 100_000 });
+    daemon.send(&Order::Stop { eof_ms: 30, term_ms: 60 });
+    daemon.send(&Order::Stop { eof_ms: 100_000, term_ms: 100_000 });
     let (exit, _) = exited(&mut daemon);
     assert_eq!((exit.code, exit.signal), (-1, 9), "the shorter times count");
     assert_eq!(daemon.stopped(), []);

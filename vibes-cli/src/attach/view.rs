@@ -1,15 +1,15 @@
 //! What an attached client knows of its session, and what it shows when that changes.
 //!
-//! Invariant: records are shown once each, in order; a request for approval is shown whole before a key can answer
-//! it, and only one at a time.
+//! Invariant: records are shown once each, in order, and what is live is told from what is replayed by the head at
+//! which we joined.
 
 use super::Mode;
 use super::link::{Link, Seen};
 use super::output::Output;
-use crate::commands::{now_ms, words_of_request};
+use crate::commands::now_ms;
 use crate::error::Outcome;
 use crate::render::conversation::{Conversation, Piece};
-use crate::render::{keep_end, permission, short, tilde};
+use crate::render::{keep_end, short, tilde};
 use crate::screen::style;
 use crate::{place, sanitize, ui};
 use std::collections::VecDeque;
@@ -46,7 +46,7 @@ pub(crate) struct View {
     conversation: Conversation,
     seen: Seen,
     /// The last record when we joined: what comes after it is live.
-    head: Seq,
+    pub(super) head: Seq,
     pub(super) pending: VecDeque<Permission>,
     /// The request on the screen, since when, and whether it was answered from here.
     pub(super) shown: Option<String>,
@@ -314,14 +314,6 @@ impl View {
         }
     }
 
-    /// Whether a record is a request that the person will see whole in a moment.
-    fn will_be_framed(&self, record: &Record) -> bool {
-        let Fact::PermissionRequested(requested) = &record.fact else { return false };
-        let id = &requested.permission.permission_id;
-        self.mode.interactive
-            && (record.seq > self.head || self.pending.iter().any(|one| one.permission_id == *id))
-    }
-
     /// Whether a fact is the prompt that was typed here a moment ago and still stands on the screen.
     fn is_own_echo(&mut self, fact: &Fact) -> bool {
         let Fact::Input(input) = fact else { return false };
@@ -335,53 +327,6 @@ impl View {
             self.typed.pop_front();
         }
         echo
-    }
-
-    /// Shows the oldest request that waits, whole, and arms the keys.
-    pub(super) fn ask(&mut self, output: &mut Output) -> Outcome {
-        let Some(permission) = self.pending.front().cloned() else {
-            self.shown = None;
-            if let Some(keys) = output.keys() {
-                keys.settle();
-            }
-            return Ok(());
-        };
-        if self.shown.as_ref() == Some(&permission.permission_id) {
-            return Ok(());
-        }
-        self.shown = Some(permission.permission_id.clone());
-        self.shown_at = Some(Instant::now());
-        self.answered = false;
-        if !self.mode.interactive {
-            return if self.mode.json {
-                Ok(())
-            } else {
-                output.say(words_of_request(&self.session, &permission))
-            };
-        }
-        let pieces = self.flush();
-        output.pieces(pieces)?;
-        self.frame(&permission, permission::LINES, output)?;
-        // Once before, for the words behind the empty line; and once when the frame is on the screen, because the
-        // time in which keys do not count yet begins there.
-        let arm =
-            |output: &Output| output.keys().into_iter().for_each(|keys| keys.ask(permission.options.len()));
-        arm(output);
-        output.flush()?;
-        arm(output);
-        self.shown_at = Some(Instant::now());
-        Ok(())
-    }
-
-    pub(super) fn frame(&self, permission: &Permission, limit: usize, output: &mut Output) -> Outcome {
-        output.lines(permission::frame(
-            &self.session,
-            permission,
-            ui::width(),
-            limit,
-            now_ms(),
-            ui::Paint::stdout(),
-        ))
     }
 
     pub(super) fn note(&mut self, words: &str, output: &mut Output) -> Outcome {

@@ -4,14 +4,15 @@
 //! of an agent is sanitised, indented and cut to the width, so that the left edge belongs to vibes alone; without a
 //! terminal an agent's words pass byte for byte.
 
+mod told;
+
 use super::markdown::Markdown;
 use super::{keep_start, overflow, permission, tool, wrap};
 use crate::sanitize;
 use crate::ui::Paint;
 use serde_json::Value;
 use std::collections::HashMap;
-use vibes_protocol::model::fact::{Actor, Input, PermissionResolved, StateChanged, TurnEnded};
-use vibes_protocol::model::{ClientId, Fact, Outcome, SessionState, TurnOutcome};
+use vibes_protocol::model::{ClientId, Fact};
 
 /// How to draw.
 #[derive(Debug, Clone)]
@@ -190,100 +191,6 @@ impl Conversation {
         if !self.is_shell() {
             tool::content(update, width, paint).into_iter().for_each(|line| self.whole(line));
         }
-    }
-
-    fn input(&mut self, input: &Input) {
-        let text: Vec<String> = input.content.iter().map(words_of_block).collect();
-        let mut tail = String::new();
-        if let Some(label) = self.stranger(&input.by) {
-            tail = format!("  ({})", sanitize::line(&label));
-        }
-        if input.queued {
-            tail.push_str("  (queued)");
-        }
-        let (paint, width) = (self.style.paint, self.style.width.saturating_sub(3));
-        let joined = text.join("\n");
-        let clean = if self.style.terminal { sanitize::text(&joined).into_owned() } else { joined };
-        let mut lines: Vec<String> = clean.lines().map(str::to_owned).collect();
-        if self.style.terminal {
-            lines = lines.iter().flat_map(|line| wrap(line, width)).collect();
-        }
-        let last = lines.len().saturating_sub(1);
-        for (at, line) in lines.iter().enumerate() {
-            let tail = if at == last { paint.dim(&tail) } else { String::new() };
-            self.whole(format!("{} {}{tail}", paint.green(">"), paint.bold(line)));
-        }
-    }
-
-    fn turn_ended(&mut self, ended: &TurnEnded) {
-        let paint = self.style.paint;
-        let why = ended.error.as_deref().unwrap_or(&ended.stop_reason);
-        match ended.outcome {
-            TurnOutcome::Finished => match ended.stop_reason.as_str() {
-                "end_turn" | "" => {}
-                reason => self.note(&format!("turn ended: {reason}")),
-            },
-            TurnOutcome::Interrupted => self.line(paint.yellow("■"), "turn interrupted"),
-            TurnOutcome::Failed => self.line(paint.red("✗"), &format!("turn failed: {why}")),
-            TurnOutcome::Unknown => {
-                self.line(paint.red("✗"), "the agent was lost during this turn; what it did is not known");
-            }
-        }
-        self.end_line();
-        self.markdown = Markdown::default();
-    }
-
-    fn resolved(&mut self, resolved: &PermissionResolved) {
-        let paint = self.style.paint;
-        let who = match (&resolved.rule, &resolved.by) {
-            (Some(rule), _) => format!(" by the rule {rule}"),
-            (None, Some(by)) => {
-                self.stranger(by).map_or_else(|| " by you".to_owned(), |label| format!(" by {label}"))
-            }
-            (None, None) => String::new(),
-        };
-        let option = resolved.option_id.as_deref().map_or_else(String::new, |option| format!(" ({option})"));
-        let message = resolved.message.as_deref().map_or_else(String::new, |message| format!(": {message}"));
-        let (mark, words) = match resolved.outcome {
-            Outcome::Allowed => (paint.green("✓"), "allowed"),
-            Outcome::Denied => (paint.red("✗"), "denied"),
-            Outcome::Expired => (paint.red("✗"), "denied: nobody answered in time"),
-            Outcome::Cancelled => (paint.yellow("■"), "request cancelled"),
-            Outcome::Withdrawn => (paint.yellow("■"), "request withdrawn by the agent"),
-        };
-        self.line(mark, &format!("{words}{who}{option}{message}"));
-    }
-
-    fn state_changed(&mut self, changed: &StateChanged) {
-        let reason = changed.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
-        let who = changed.by.as_ref().map_or_else(String::new, |by| {
-            self.stranger(by).map_or_else(|| " by you".to_owned(), |label| format!(" by {label}"))
-        });
-        match changed.to {
-            SessionState::Suspended
-            | SessionState::Finished
-            | SessionState::Killed
-            | SessionState::Expired => {
-                self.note(&format!("session {}{who}{reason}", changed.to.as_str()));
-            }
-            SessionState::Failed => {
-                let mark = self.style.paint.red("✗");
-                self.line(mark, &format!("session failed{reason}"));
-            }
-            SessionState::Starting | SessionState::Idle if changed.from == SessionState::Suspended => {
-                self.note(&format!("session resumed{who}"));
-            }
-            _ => {}
-        }
-    }
-
-    /// Somebody else's name; nothing for this client.
-    fn stranger(&self, by: &Actor) -> Option<String> {
-        let same_seat = by.label.is_some() && by.label == self.style.seat;
-        if same_seat || self.style.me == Some(by.client_id) {
-            return None;
-        }
-        Some(by.label.clone().unwrap_or_else(|| format!("client {}", &by.client_id.to_string()[..8])))
     }
 
     fn is_shell(&self) -> bool {

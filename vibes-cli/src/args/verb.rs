@@ -1,0 +1,242 @@
+//! The verbs that act on sessions, and what each takes.
+//!
+//! Invariant: as in `args`, no behaviour; values are parsed here and judged elsewhere.
+
+use clap::{Args, Subcommand, ValueEnum};
+use vibes_protocol::model::SessionState;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List sessions
+    #[command(visible_alias = "ls")]
+    List(ListArgs),
+    /// Show a session and type into it
+    #[command(after_help = "Examples:
+  vibes attach 3fa9              by the first characters of its id
+  vibes attach - --read-only     watch the session used last
+  vibes attach api > log.txt     without a terminal: plain text until the session ends")]
+    Attach(AttachArgs),
+    /// End sessions and everything they started
+    Kill(KillArgs),
+    /// List who is attached
+    Who(OneJsonArgs),
+    /// Send a prompt
+    Send(SendArgs),
+    /// Wait for a session
+    #[command(after_help = "Examples:
+  vibes wait 3fa9 --until idle --timeout 60
+  vibes wait - --until needs-approval && vibes approve -
+  vibes wait api --until finished; echo $?     7: the agent failed, 6: it needs approval")]
+    Wait(WaitArgs),
+    /// Approve what the agent asks
+    Approve(AnswerArgs),
+    /// Deny what the agent asks
+    Deny(AnswerArgs),
+    /// Cancel the running turn
+    Interrupt(OneArgs),
+    /// Stop the agent and keep the session
+    Suspend {
+        /// Session
+        id: String,
+        /// Interrupt a running turn without asking
+        #[arg(long)]
+        now: bool,
+    },
+    /// Start the agent of a session again
+    Resume {
+        /// Session
+        id: String,
+        /// Told to the agent with the next prompt
+        #[arg(long, value_name = "TEXT")]
+        context: Option<String>,
+        /// Pass a variable of this environment to the agent
+        #[arg(long, value_name = "NAME[=VALUE]")]
+        env: Vec<String>,
+    },
+    /// End a session well
+    Finish(OneArgs),
+    /// Give a session another name
+    Rename {
+        /// Session
+        id: String,
+        /// New name; an empty one takes the name away
+        name: String,
+    },
+    /// Hand ownership to another subscriber
+    Transfer {
+        /// Session
+        id: String,
+        /// Subscriber: its client id, the start of it, or its seat
+        to: String,
+    },
+    /// Take ownership
+    Take(OneArgs),
+    /// Show all that is known of a session
+    Show(OneJsonArgs),
+    /// Print the transcript
+    Logs(LogsArgs),
+    /// Delete a session; `undelete` takes it back
+    Rm {
+        /// Sessions
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Take a deletion back
+    Undelete(OneArgs),
+    /// Set an option of the agent, such as mode or model
+    Set {
+        /// Session
+        id: String,
+        /// Option
+        option: String,
+        /// Value
+        value: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneArgs {
+    /// Session
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneJsonArgs {
+    /// Session
+    pub(crate) id: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ListArgs {
+    /// Print a JSON array
+    #[arg(long, conflicts_with = "ndjson")]
+    pub(crate) json: bool,
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub(crate) ndjson: bool,
+    /// Ended sessions too
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only sessions in this state; may be given several times
+    #[arg(long, value_parser = parse_state)]
+    pub(crate) state: Vec<SessionState>,
+    /// Only sessions of this agent
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Only sessions whose id, name, directory, description or last words have this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+}
+
+fn parse_state(text: &str) -> Result<SessionState, String> {
+    let name = match text {
+        "needs-approval" | "waiting-permission" => "waiting_permission",
+        name => name,
+    };
+    serde_json::from_value(serde_json::Value::from(name)).map_err(|_| {
+        "one of starting, idle, processing, needs-approval, suspended, finished, failed, killed, expired"
+            .to_owned()
+    })
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// Session
+    pub(crate) id: String,
+    /// Watch without typing; never own
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Begin after this record instead of at the start
+    #[arg(long, value_name = "N")]
+    pub(crate) after: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KillArgs {
+    /// Sessions
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) ids: Vec<String>,
+    /// Every session that has not ended; asks first
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Answer the question of --all with yes
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// Session
+    pub(crate) id: String,
+    /// Prompt; `-`, or none, reads standard input
+    pub(crate) prompt: Option<String>,
+    /// Wait for the turn and print the agent's answer
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Interrupt a running turn first
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Session
+    pub(crate) id: String,
+    /// What to wait for
+    #[arg(long, value_enum, default_value_t = Until::Idle)]
+    pub(crate) until: Until,
+    /// Give up after this many seconds, with exit code 124
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) timeout: Option<std::time::Duration>,
+}
+
+fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 30 or 0.5".to_owned())?;
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// The agent waits for a prompt, or the session is suspended or ended
+    Idle,
+    /// The agent asks for permission
+    NeedsApproval,
+    /// The session has ended
+    Finished,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    /// Session
+    pub(crate) id: String,
+    /// One of the agent's options, by its id
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) option: Option<String>,
+    /// Which request, when several wait
+    #[arg(long, value_name = "PERMISSION_ID")]
+    pub(crate) permission: Option<String>,
+    /// Words for the agent, where it takes them
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Session
+    pub(crate) id: String,
+    /// Go on with what comes, until the session ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Begin after this record
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub(crate) after: u64,
+    /// One record per line, as on the wire
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -4,7 +4,7 @@
 //! what is known; a hint says what to do next; neither claims a cause that was not seen.
 
 use std::{fmt, io};
-use vibes_protocol::wire::{ErrorCode, WireError};
+use vibes_protocol::wire::{ErrorCode, CodedError};
 
 /// Why `vibes` ends with something else than success. The exit codes are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +138,8 @@ impl Failure {
     }
 }
 
-impl From<WireError> for Failure {
-    fn from(error: WireError) -> Self {
+impl From<CodedError> for Failure {
+    fn from(error: CodedError) -> Self {
         let hint = match error.code {
             ErrorCode::SessionNotFound => Some("`vibes ls --all` lists every session"),
             ErrorCode::AmbiguousId => Some("type more characters of the id, or use the name"),
@@ -210,7 +210,7 @@ mod tests {
         for code in ErrorCode::ALL {
             let expected =
                 listed.iter().find(|(_, names)| names.contains(&code.as_str())).map_or(1, |(exit, _)| *exit);
-            let failure = Failure::from(WireError::new(*code, "words"));
+            let failure = Failure::from(CodedError::new(*code, "words"));
             assert_eq!(failure.kind.exit_code(), expected, "{code}");
             assert!(failure.message.contains(code.as_str()), "scripts and people can name the code");
         }

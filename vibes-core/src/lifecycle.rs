@@ -16,8 +16,8 @@ pub fn may_change(from: SessionState, to: SessionState) -> bool {
         (Suspended, Starting | Finished | Failed | Killed | Expired) => true,
         // An ended session is resumed on purpose only.
         (Finished | Failed | Killed | Expired, Starting) => true,
-        // A start that was lost with its machine is made again.
-        (Starting, Starting) => true,
+        // An agent that crashed is started again.
+        (Idle | Processing | WaitingPermission, Starting) => true,
         _ => false,
     }
 }

@@ -16,10 +16,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use vibes_protocol::{
-    model::{ClientId, SessionId, SessionInfo, SessionState},
-    wire::{ErrorCode, WireError},
-};
+use vibes_protocol::model::{ClientId, CodedError, ErrorCode, SessionId, SessionInfo, SessionState};
 
 /// What the registry is made of.
 pub struct Parts {
@@ -155,18 +152,18 @@ impl Sessions {
     }
 
     /// Reserves a name while a session is given it. The error says who has it.
-    pub fn reserve(&self, name: Option<&str>, except: Option<SessionId>) -> Result<Reserved<'_>, WireError> {
+    pub fn reserve(&self, name: Option<&str>, except: Option<SessionId>) -> Result<Reserved<'_>, CodedError> {
         let Some(name) = name else { return Ok(Reserved { sessions: self, name: None }) };
         let good = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if !good || name == "-" {
-            return Err(WireError::new(
+            return Err(CodedError::new(
                 ErrorCode::BadRequest,
                 format!("name: {name:?} is not one: 1 to 64 of A-Z a-z 0-9 . _ -"),
             ));
         }
-        let taken = |by: &str| WireError::new(ErrorCode::BadRequest, format!("name: {name} is the name of {by} already"));
+        let taken = |by: &str| CodedError::new(ErrorCode::BadRequest, format!("name: {name} is the name of {by} already"));
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = self.handles().into_iter().find(|handle| {
             let info = handle.info();
@@ -187,7 +184,7 @@ impl Sessions {
         plan: Plan,
         create_key: Option<String>,
         env: BTreeMap<String, String>,
-    ) -> Result<(SessionHandle, bool), WireError> {
+    ) -> Result<(SessionHandle, bool), CodedError> {
         let now = now_ms();
         let state = State::new(SessionId::random(), plan, self.parts.epoch, now);
         let new = NewSession { id: state.body.id, create_key, at_ms: now, body: persist::encode(&state) };
@@ -196,7 +193,7 @@ impl Sessions {
             return self
                 .get(&id)
                 .map(|handle| (handle, false))
-                .ok_or_else(|| WireError::new(ErrorCode::SessionNotFound, "the session of this key is gone"));
+                .ok_or_else(|| CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone"));
         }
         let handle = task::spawn(self.surroundings(), no, state, true, Some(env), &self.tracker);
         self.insert(handle.clone());
@@ -204,7 +201,7 @@ impl Sessions {
     }
 
     /// The session that was created with this key.
-    pub async fn created_with(&self, key: &str) -> Result<Option<SessionHandle>, WireError> {
+    pub async fn created_with(&self, key: &str) -> Result<Option<SessionHandle>, CodedError> {
         let (reader, key) = (self.parts.reader.clone(), key.to_owned());
         let found = tokio::task::spawn_blocking(move || reader.created_with(&key)).await;
         match found {
@@ -232,7 +229,7 @@ impl Sessions {
     }
 
     /// Finds a session by full id, unique name or unique prefix of its id.
-    pub fn resolve(&self, text: &str) -> Result<SessionHandle, WireError> {
+    pub fn resolve(&self, text: &str) -> Result<SessionHandle, CodedError> {
         if let Ok(id) = text.parse::<SessionId>() {
             return self.get(&id).ok_or_else(|| not_found(text));
         }
@@ -243,7 +240,7 @@ impl Sessions {
         if let Some(handle) = living.or_else(|| named.iter().max_by_key(|handle| handle.info().last_activity_ms)) {
             return Ok((**handle).clone());
         }
-        let hexadecimal = text.len() >= 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let hexadecimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if !hexadecimal {
             return Err(not_found(text));
         }
@@ -254,7 +251,7 @@ impl Sessions {
             1 => Ok(fitting.remove(0).clone()),
             count => {
                 let some: Vec<String> = fitting.iter().take(5).map(|handle| handle.id.to_string()).collect();
-                Err(WireError::new(
+                Err(CodedError::new(
                     ErrorCode::AmbiguousId,
                     format!("{text} fits {count} sessions: {}; type more of the id", some.join(", ")),
                 ))
@@ -301,12 +298,12 @@ impl Sessions {
     }
 }
 
-fn not_found(text: &str) -> WireError {
-    WireError::new(ErrorCode::SessionNotFound, format!("no session has the id, name or prefix {text:?}"))
+fn not_found(text: &str) -> CodedError {
+    CodedError::new(ErrorCode::SessionNotFound, format!("no session has the id, name or prefix {text:?}"))
 }
 
 /// A store error as clients hear it.
-pub fn store_error(error: &StoreError) -> WireError {
+pub fn store_error(error: &StoreError) -> CodedError {
     let code = if matches!(error, StoreError::Full) { ErrorCode::StoreFull } else { ErrorCode::StoreFailed };
-    WireError::new(code, error.to_string())
+    CodedError::new(code, error.to_string())
 }

@@ -244,7 +244,7 @@ impl Connection {
                     }
                     Line::TooLong => {
                         let why = format!("a line is longer than {MAX_CLIENT_LINE} bytes; the connection closes");
-                        let error = vibes_protocol::wire::WireError::new(ErrorCode::FrameTooLarge, why);
+                        let error = vibes_protocol::wire::CodedError::new(ErrorCode::FrameTooLarge, why);
                         self.answer(&dispatch::error(None, None, error), None, Vec::new());
                         // Closing with bytes unread would take the answer with it, so the rest is read and dropped.
                         self.end_reading();

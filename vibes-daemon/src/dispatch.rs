@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use vibes_core::session::Command;
 use vibes_protocol::{
     model::SessionId,
-    wire::{Asked, ErrorCode, Message, Request, WireError},
+    wire::{Asked, ErrorCode, Message, Request, CodedError},
 };
 
 /// What a handler gives back.
@@ -40,7 +40,7 @@ impl From<Message> for Said {
 }
 
 /// The error as a message.
-pub fn error(request_id: Option<String>, session_id: Option<SessionId>, error: WireError) -> Message {
+pub fn error(request_id: Option<String>, session_id: Option<SessionId>, error: CodedError) -> Message {
     Message::Error { request_id, session_id, code: error.code, message: error.message }
 }
 
@@ -92,7 +92,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         }
         let message = "this process runs inside an agent of this daemon, which may look but not change anything; \
                        ask a person to do it from outside";
-        let refusal = WireError::new(ErrorCode::Forbidden, message);
+        let refusal = CodedError::new(ErrorCode::Forbidden, message);
         connection.answer(&error(request_id, None, refusal), Some(permit), Vec::new());
         return;
     }
@@ -104,9 +104,19 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::Subscribe(body) => session::subscribe(connection, r, body),
         Request::Unsubscribe(body) => session::unsubscribe(connection, r, body),
         Request::Input(body) => session::input(connection, r, body),
+        Request::PermissionResponse(body) if body.updated_input.is_some() || body.answers.is_some() => {
+            let why = "updated_input, answers: this agent's dialect takes neither; choose one of its options";
+            Answer::Now(error(r, None, CodedError::new(ErrorCode::BadRequest, why)))
+        }
         Request::PermissionResponse(body) => {
-            let id = body.session_id.clone();
-            session::ask(connection, r, &id, Command::Answer(Box::new(body)))
+            let answer = vibes_core::session::event::Answer {
+                permission_id: body.permission_id,
+                hash: body.hash,
+                option_id: body.option_id,
+                decision: body.decision,
+                message: body.message,
+            };
+            session::ask(connection, r, &body.session_id, Command::Answer(Box::new(answer)))
         }
         Request::Interrupt(body) => session::ask(connection, r, &body.session_id, Command::Interrupt),
         Request::KillSession(body) => session::ask(connection, r, &body.session_id, Command::Kill),

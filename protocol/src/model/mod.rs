@@ -2,12 +2,14 @@
 //!
 //! Invariant: serialisable, comparable, free of behaviour beyond their own shape.
 
+pub mod error;
 pub mod fact;
 pub mod ids;
 pub mod permission;
 pub mod session;
 
+pub use error::{CodedError, ErrorCode};
 pub use fact::{Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};
-pub use permission::{Outcome, Permission, PermissionOption};
-pub use session::{Cost, Link, OrphanPolicy, RemovedReason, Role, SessionInfo, SessionState, SuspendReason};
+pub use permission::{Decision, Outcome, Permission, PermissionOption};
+pub use session::{Cost, Link, Member, OrphanPolicy, RemovedReason, Role, SessionInfo, SessionState, SuspendReason};

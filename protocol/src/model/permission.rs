@@ -67,3 +67,29 @@ pub enum Outcome {
     /// The agent took it back or died.
     Withdrawn,
 }
+
+/// A decision by kind, for clients that do not name one of the agent's options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Allow this once.
+    AllowOnce,
+    /// Allow this and its like, as the agent understands it.
+    AllowAlways,
+    /// Deny this once.
+    RejectOnce,
+    /// Deny this and its like, as the agent understands it.
+    RejectAlways,
+}
+
+impl Decision {
+    /// The ACP kind of option that this decision picks.
+    pub fn as_kind(self) -> &'static str {
+        match self {
+            Self::AllowOnce => "allow_once",
+            Self::AllowAlways => "allow_always",
+            Self::RejectOnce => "reject_once",
+            Self::RejectAlways => "reject_always",
+        }
+    }
+}

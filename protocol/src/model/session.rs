@@ -224,6 +224,9 @@ pub struct SessionInfo {
     /// Options the agent offers (mode, model, …) with their present values.
     #[serde(default)]
     pub options: Map<String, Value>,
+    /// What each option can be set to: `{id: [{id, name}]}`.
+    #[serde(default)]
+    pub offers: Map<String, Value>,
     /// Set while the session is deleted and can be undeleted.
     #[serde(default)]
     pub deleted_at: Option<i64>,
@@ -233,4 +236,29 @@ pub struct SessionInfo {
     /// How often an agent process was started for it.
     #[serde(default)]
     pub generation: u64,
+}
+
+/// A subscriber, in `members`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub client_id: ClientId,
+    /// Its seat, for people.
+    #[serde(default)]
+    pub identity: Option<String>,
+    /// As what.
+    pub role: Role,
+    /// Its place in the join order.
+    pub join: u64,
+    /// Whether it owns the session.
+    pub is_owner: bool,
+    /// Whether it is the client that asks.
+    pub is_you: bool,
+    /// False while it may still come back.
+    pub connected: bool,
+    /// When it joined, in seconds since the Unix epoch.
+    pub since: i64,
+    /// Its process, while connected.
+    #[serde(default)]
+    pub pid: Option<i32>,
 }

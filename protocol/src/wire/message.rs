@@ -1,11 +1,13 @@
 //! What the daemon says: answers, which carry the request's id, and what it sends unasked.
 
-use super::ErrorCode;
 use crate::model::{
-    ClientId, Epoch, Fact, Link, Permission, RemovedReason, Role, Seq, SessionId, SessionInfo,
+    ErrorCode,
+    ClientId, Epoch, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use crate::model::Member;
 
 /// Limits a client should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,31 +55,6 @@ pub struct Cursor {
     pub epoch: Epoch,
     /// The record's number.
     pub seq: Seq,
-}
-
-/// A subscriber, in `members`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// Its id.
-    pub client_id: ClientId,
-    /// Its seat, for people.
-    #[serde(default)]
-    pub identity: Option<String>,
-    /// As what.
-    pub role: Role,
-    /// Its place in the join order.
-    pub join: u64,
-    /// Whether it owns the session.
-    pub is_owner: bool,
-    /// Whether it is the client that asks.
-    pub is_you: bool,
-    /// False while it may still come back.
-    pub connected: bool,
-    /// When it joined, in seconds since the Unix epoch.
-    pub since: i64,
-    /// Its process, while connected.
-    #[serde(default)]
-    pub pid: Option<i32>,
 }
 
 /// An agent the daemon can start.

@@ -3,11 +3,10 @@
 //! Invariant: whatever a line holds, reading it gives a request or a refusal that names the fault; it never panics
 //! and never guesses.
 
-pub mod error;
 pub mod message;
 pub mod request;
 
-pub use error::{ErrorCode, WireError};
+pub use crate::model::{CodedError, ErrorCode};
 pub use message::Message;
 pub use request::Request;
 
@@ -30,7 +29,7 @@ pub struct Refusal {
     /// Correlates the error.
     pub request_id: Option<String>,
     /// What was wrong.
-    pub error: WireError,
+    pub error: CodedError,
 }
 
 /// What every line has. Lenient, so that a broken message still gets its id back.
@@ -45,7 +44,7 @@ struct Head {
 /// Reads one line from a client.
 pub fn read_request(line: &[u8]) -> Result<Asked, Box<Refusal>> {
     let refuse = |request_id: Option<String>, code: ErrorCode, message: String| {
-        Box::new(Refusal { request_id, error: WireError::new(code, message) })
+        Box::new(Refusal { request_id, error: CodedError::new(code, message) })
     };
     let head: Head = serde_json::from_slice(line).map_err(|error| {
         refuse(None, ErrorCode::BadRequest, format!("not a JSON object this protocol knows: {error}"))

@@ -4,6 +4,8 @@
 //! `session_id` may be a full id, a unique name or a unique prefix everywhere.
 
 use crate::model::{ClientId, OrphanPolicy, Role, Seq, SessionState};
+
+pub use crate::model::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -132,32 +134,6 @@ pub struct ClientProgram {
     pub version: String,
     /// Its kind.
     pub kind: ClientKind,
-}
-
-/// A decision by kind, for clients that do not name one of the agent's options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// Allow this once.
-    AllowOnce,
-    /// Allow this and its like, as the agent understands it.
-    AllowAlways,
-    /// Deny this once.
-    RejectOnce,
-    /// Deny this and its like, as the agent understands it.
-    RejectAlways,
-}
-
-impl Decision {
-    /// The ACP kind of option that this decision picks.
-    pub fn as_kind(self) -> &'static str {
-        match self {
-            Self::AllowOnce => "allow_once",
-            Self::AllowAlways => "allow_always",
-            Self::RejectOnce => "reject_once",
-            Self::RejectAlways => "reject_always",
-        }
-    }
 }
 
 requests! {

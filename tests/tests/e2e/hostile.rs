@@ -239,6 +239,9 @@ fn an_agent_that_cannot_go_on_says_that_the_context_is_lost() {
     let opts = json!({"args": ["--opts", "no-resume,no-load"], "subscribe": true});
     let session = ada.create(&env, opts);
     ada.fact(&session, "agent_ready");
+    ada.prompt(&session, "say before");
+    ada.said(&session, "before");
+    ada.fact(&session, "turn_ended");
     ada.ok("suspend_session", json!({"session_id": session}));
     ada.state(&session, "suspended");
     ada.prompt(&session, "say anew");

@@ -317,16 +317,15 @@ impl View {
     /// Whether a fact is the prompt that was typed here a moment ago and still stands on the screen.
     fn is_own_echo(&mut self, fact: &Fact) -> bool {
         let Fact::Input(input) = fact else { return false };
-        if Some(input.by.client_id) != self.me || input.queued {
+        if Some(input.by.client_id) != self.me {
             return false;
         }
         let text: Vec<String> =
             input.content.iter().map(crate::render::conversation::words_of_block).collect();
-        let echo = self.typed.front().is_some_and(|typed| *typed == text.join("\n"));
-        if echo {
-            self.typed.pop_front();
-        }
-        echo
+        let text = text.join("\n");
+        let typed = self.typed.iter().position(|typed| *typed == text);
+        // That it waits behind a running turn is news; the line is shown again to say so.
+        typed.and_then(|at| self.typed.remove(at)).is_some() && !input.queued
     }
 
     pub(super) fn note(&mut self, words: &str, output: &mut Output) -> Outcome {

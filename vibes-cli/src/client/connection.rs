@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vibes_protocol::codec::{Line, LineBuffer, MAX_CLIENT_LINE, MAX_DAEMON_LINE};
 use vibes_protocol::paths::StateDir;
-use vibes_protocol::wire::{Asked, ErrorCode, Message, Request, WireError};
+use vibes_protocol::wire::{Asked, ErrorCode, Message, Request, CodedError};
 
 /// Why a question got no answer.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) enum AskError {
     /// The connection is gone; whether the daemon acted is not known.
     Lost(io::Error),
     /// The daemon refused.
-    Refused(WireError),
+    Refused(CodedError),
 }
 
 impl From<io::Error> for AskError {
@@ -138,7 +138,7 @@ impl Connection {
             // The daemon would close the connection over it, and a retry would not help.
             let message =
                 format!("the request has {size} bytes; a line to the daemon may have {MAX_CLIENT_LINE}");
-            return Err(AskError::Refused(WireError::new(ErrorCode::FrameTooLarge, message)));
+            return Err(AskError::Refused(CodedError::new(ErrorCode::FrameTooLarge, message)));
         }
         let id = self.outgoing.send(request)?;
         loop {
@@ -148,7 +148,7 @@ impl Connection {
                     // Without an id it concerns the connection, and nothing more will come.
                     if request_id.as_deref().is_none_or(|answered| answered == id) =>
                 {
-                    return Err(AskError::Refused(WireError { code, message }));
+                    return Err(AskError::Refused(CodedError { code, message }));
                 }
                 message if message.request_id() == Some(&id) => return Ok(message),
                 Message::Ping {} => drop(self.outgoing.send(vibes_protocol::wire::request::Pong {}.into())?),

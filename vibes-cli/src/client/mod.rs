@@ -18,7 +18,7 @@ use vibes_protocol::model::{ClientId, SessionInfo};
 use vibes_protocol::paths::StateDir;
 use vibes_protocol::wire::message::Member;
 use vibes_protocol::wire::request::{ClientKind, ClientProgram, GetSession, Hello};
-use vibes_protocol::wire::{ErrorCode, Message, Request, WireError};
+use vibes_protocol::wire::{ErrorCode, Message, Request, CodedError};
 
 /// How long a daemon that said it is stopping may take before we give up on its successor.
 const STOPPING_WITHIN: Duration = Duration::from_secs(15);
@@ -205,7 +205,7 @@ pub(crate) fn pick_member(members: &[Member], wanted: &str) -> Outcome<ClientId>
     }
 }
 
-fn is_stopping(error: &WireError) -> bool {
+fn is_stopping(error: &CodedError) -> bool {
     error.code == ErrorCode::ShuttingDown
 }
 

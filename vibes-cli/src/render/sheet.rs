@@ -60,10 +60,7 @@ pub(crate) fn session(
         add("cost", money(cost));
     }
     for (name, value) in &session.options {
-        add(
-            "option",
-            format!("{name} = {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
-        );
+        add("option", format!("{name} = {}", option(value)));
     }
     for (name, value) in &session.metadata {
         add("metadata", format!("{name} = {value}"));
@@ -79,6 +76,16 @@ pub(crate) fn session(
         lines.extend(who(members, now, paint));
     }
     lines
+}
+
+/// An option's present value and, where the agent names them, its other values.
+fn option(option: &Value) -> String {
+    let words = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (Some(value), Some(values)) = (option.get("value"), option["values"].as_array()) else {
+        return words(option);
+    };
+    let ids: Vec<String> = values.iter().map(|value| words(value.get("id").unwrap_or(value))).collect();
+    format!("{} (of {})", words(value), ids.join(", "))
 }
 
 /// Who is attached.
@@ -168,11 +175,21 @@ mod tests {
 
     #[test]
     fn a_sheet_names_what_there_is_and_stays_clean() {
-        let sample = sample(json!({"reason": "x\u{1b}[2J", "queued": 2, "options": {"mode": "auto"}}));
+        let sample = sample(json!({"reason": "x\u{1b}[2J", "queued": 2, "options": {"mode": "auto",
+            "model": {"value": "x", "values": [{"id": "x", "name": "X"}, {"id": "y", "name": "Y"}]}}}));
         let lines = session(&sample, &[], &json!({"argv": ["a"]}), 1090, Some("/home/ann"), Paint::PLAIN);
         let text = lines.join("\n");
-        for part in ["api", "idle", "~/code/api", "1m ago", "2 prompts", "mode = auto", "[\"a\"]", "x␛[2J"]
-        {
+        for part in [
+            "api",
+            "idle",
+            "~/code/api",
+            "1m ago",
+            "2 prompts",
+            "mode = auto",
+            "model = x (of x, y)",
+            "[\"a\"]",
+            "x␛[2J",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

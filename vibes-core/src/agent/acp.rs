@@ -182,6 +182,16 @@ impl Acp {
         Ok(frame)
     }
 
+    /// The options with their present values.
+    pub fn values(&self) -> Map<String, Value> {
+        self.options.iter().map(|(id, option)| (id.clone(), option["value"].clone())).collect()
+    }
+
+    /// What each option can be set to: `{id: [{id, name}]}`.
+    pub fn offers(&self) -> Map<String, Value> {
+        self.options.iter().map(|(id, option)| (id.clone(), option["values"].clone())).collect()
+    }
+
     /// Whether a prompt has no answer yet.
     pub fn prompting(&self) -> bool {
         self.calls.values().any(|call| *call == Call::Prompt)

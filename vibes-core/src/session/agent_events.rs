@@ -16,10 +16,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vibes_protocol::{
     model::{
-        Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome,
+        ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome,
         fact,
     },
-    wire::ErrorCode,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -118,12 +117,9 @@ impl Step<'_> {
 
     /// What the agent runs with now is what it is started with again.
     fn keep_options(&mut self) {
-        let options = &self.s.body.codec.options;
-        for (id, option) in options {
-            let offered = self.s.body.launch.options.get(id);
-            if offered != Some(&option["value"]) {
-                self.s.body.launch.options.insert(id.clone(), option["value"].clone());
-            }
+        let options = self.s.body.codec.values();
+        for (id, value) in options {
+            self.s.body.launch.options.insert(id, value);
         }
     }
 
@@ -306,9 +302,21 @@ impl Step<'_> {
         } else if clean && !in_turn && !starting {
             self.set_state(SessionState::Suspended, Some(reason), None);
             self.s.body.suspended = Some(SuspendReason::Idle);
+        } else if !starting && !self.s.body.launch.once && self.may_start_again() {
+            // It was working, so it is worth another start; the prompt is never sent again by itself.
+            self.s.body.crashes.push(self.now);
+            self.start_agent(None);
         } else {
             self.set_state(SessionState::Failed, Some(reason), None);
         }
+    }
+
+    /// A crashing agent is started again three times a minute at most.
+    fn may_start_again(&mut self) -> bool {
+        const MINUTE_MS: i64 = 60_000;
+        let since = self.now - MINUTE_MS;
+        self.s.body.crashes.retain(|at_ms| *at_ms > since);
+        self.s.body.crashes.len() < 3
     }
 
     /// A prompt whose frame the runner never logged was not delivered: it goes back to the queue and says so.

@@ -3,7 +3,7 @@
 //! Invariant: a refused command changes nothing and says why; an accepted one is in the journal before its reply.
 
 use super::{
-    event::{Caller, Command, Effect, Notice, Reply, Tag},
+    event::{Answer, Caller, Command, Effect, MetadataUpdate, Notice, Reply, Tag},
     state::{Goal, KEY_LIFE_MS, MAX_QUEUED, Queued},
     step::Step,
 };
@@ -11,12 +11,8 @@ use crate::ownership::{Denied, Joiner};
 use serde_json::{Map, Value, json};
 use vibes_protocol::{
     model::{
-        Outcome, RemovedReason, Role, SessionState, SuspendReason,
+        CodedError, ErrorCode, Outcome, RemovedReason, Role, SessionState, SuspendReason,
         fact,
-    },
-    wire::{
-        ErrorCode, WireError,
-        request::{PermissionResponse, UpdateSession},
     },
 };
 
@@ -32,7 +28,7 @@ impl Step<'_> {
         }
     }
 
-    fn try_command(&mut self, caller: &Caller, command: Command, tag: Tag) -> Result<Option<Reply>, WireError> {
+    fn try_command(&mut self, caller: &Caller, command: Command, tag: Tag) -> Result<Option<Reply>, CodedError> {
         if self.s.ownership.role(caller.client) == Some(Role::Viewer)
             && !matches!(
                 command,
@@ -40,7 +36,7 @@ impl Step<'_> {
             )
         {
             let message = format!("this client joined {} to read only; attach again to write", self.name());
-            return Err(WireError::new(ErrorCode::ReadOnly, message));
+            return Err(CodedError::new(ErrorCode::ReadOnly, message));
         }
         let by = Self::actor(caller);
         match command {
@@ -52,7 +48,7 @@ impl Step<'_> {
             Command::Leave => {
                 if !self.s.ownership.seats.contains_key(&caller.client) {
                     let message = format!("this client is not subscribed to {}", self.name());
-                    return Err(WireError::new(ErrorCode::NotSubscribed, message));
+                    return Err(CodedError::new(ErrorCode::NotSubscribed, message));
                 }
                 self.leave(caller.client);
                 Ok(Some(Reply::Ok))
@@ -125,7 +121,7 @@ impl Step<'_> {
                 }
                 SessionState::Failed => {
                     let why = self.s.body.reason.clone().unwrap_or_else(|| "the agent failed".to_owned());
-                    Err(WireError::new(ErrorCode::AgentStartFailed, why))
+                    Err(CodedError::new(ErrorCode::AgentStartFailed, why))
                 }
                 _ => Ok(Some(Reply::Ok)),
             },
@@ -196,7 +192,7 @@ impl Step<'_> {
                 }
                 let frame = self
                     .send(|codec, out| codec.set_option(&option_id, &value, out))
-                    .map_err(|why| WireError::new(ErrorCode::BadRequest, why))?;
+                    .map_err(|why| CodedError::new(ErrorCode::BadRequest, why))?;
                 self.s.option_waiters.insert(frame, tag);
                 Ok(None)
             }
@@ -209,12 +205,12 @@ impl Step<'_> {
         content: Vec<Value>,
         key: Option<String>,
         now: bool,
-    ) -> Result<Option<Reply>, WireError> {
+    ) -> Result<Option<Reply>, CodedError> {
         if let Some((seq, _)) = key.as_ref().and_then(|key| self.s.keys.get(key)) {
             return Ok(Some(Reply::Accepted(*seq)));
         }
         if content.is_empty() {
-            return Err(WireError::new(ErrorCode::BadRequest, "content: a prompt has at least one block"));
+            return Err(CodedError::new(ErrorCode::BadRequest, "content: a prompt has at least one block"));
         }
         let body = &self.s.body;
         let suspended = body.state == SessionState::Suspended;
@@ -230,7 +226,7 @@ impl Step<'_> {
         }
         if body.queue.len() >= MAX_QUEUED {
             let message = format!("{MAX_QUEUED} prompts wait in {} already; try again later", self.name());
-            return Err(WireError::new(ErrorCode::Busy, message));
+            return Err(CodedError::new(ErrorCode::Busy, message));
         }
         let queued = body.turn.is_some() || !body.queue.is_empty() || !body.codec.ready;
         let by = Self::actor(caller);
@@ -256,19 +252,19 @@ impl Step<'_> {
         Ok(Some(Reply::Accepted(seq)))
     }
 
-    fn answer(&mut self, caller: &Caller, answer: PermissionResponse) -> Result<Option<Reply>, WireError> {
+    fn answer(&mut self, caller: &Caller, answer: Answer) -> Result<Option<Reply>, CodedError> {
         let Some(pending) = self.s.pending.get(&answer.permission_id) else {
-            let first = self.s.decided.iter().rev().find(|(id, _)| *id == answer.permission_id);
+            let first = self.s.body.decided.iter().rev().find(|(id, _)| *id == answer.permission_id);
             return Err(match first {
-                Some((_, by)) => WireError::new(ErrorCode::AlreadyDecided, format!("{by} answered before")),
-                None => WireError::new(
+                Some((_, by)) => CodedError::new(ErrorCode::AlreadyDecided, format!("{by} answered before")),
+                None => CodedError::new(
                     ErrorCode::PermissionNotPending,
                     format!("no request {} waits in {}", answer.permission_id, self.name()),
                 ),
             });
         };
         if pending.permission.hash != answer.hash {
-            return Err(WireError::new(
+            return Err(CodedError::new(
                 ErrorCode::BadRequest,
                 "hash: it is not the hash of the request that waits; look at the request again",
             ));
@@ -280,16 +276,16 @@ impl Step<'_> {
         };
         let option = match (&answer.option_id, answer.decision) {
             (Some(wanted), _) => options.iter().find(|option| option.option_id == *wanted).ok_or_else(|| {
-                WireError::new(ErrorCode::BadRequest, format!("option_id: the agent offers {}", offered()))
+                CodedError::new(ErrorCode::BadRequest, format!("option_id: the agent offers {}", offered()))
             })?,
             (None, Some(decision)) => {
                 options.iter().find(|option| option.kind == decision.as_kind()).ok_or_else(|| {
                     let kind = decision.as_kind();
-                    WireError::new(ErrorCode::BadRequest, format!("decision: no {kind}; the agent offers {}", offered()))
+                    CodedError::new(ErrorCode::BadRequest, format!("decision: no {kind}; the agent offers {}", offered()))
                 })?
             }
             (None, None) => {
-                return Err(WireError::new(ErrorCode::BadRequest, "option_id or decision: one of them is needed"));
+                return Err(CodedError::new(ErrorCode::BadRequest, "option_id or decision: one of them is needed"));
             }
         };
         let (option_id, allows, rpc_id) = (option.option_id.clone(), option.allows(), pending.rpc_id.clone());
@@ -310,11 +306,11 @@ impl Step<'_> {
         Ok(Some(Reply::Ok))
     }
 
-    fn update(&mut self, update: UpdateSession) -> Result<Option<Reply>, WireError> {
+    fn update(&mut self, update: MetadataUpdate) -> Result<Option<Reply>, CodedError> {
         let current = self.s.body.version;
         if update.version.is_some_and(|version| version != current) {
             let message = format!("{} is at version {current}; read it again and repeat the change", self.name());
-            return Err(WireError::new(ErrorCode::VersionConflict, message));
+            return Err(CodedError::new(ErrorCode::VersionConflict, message));
         }
         let body = &mut self.s.body;
         let mut changes = Map::new();
@@ -344,7 +340,7 @@ impl Step<'_> {
             body.pinned = pinned;
         }
         if changes.is_empty() {
-            return Err(WireError::new(ErrorCode::BadRequest, "nothing to change was named"));
+            return Err(CodedError::new(ErrorCode::BadRequest, "nothing to change was named"));
         }
         body.version += 1;
         let (version, name) = (body.version, body.name.clone());
@@ -361,26 +357,26 @@ impl Step<'_> {
         self.record(fact::MetadataChanged { version: self.s.body.version, changes });
     }
 
-    fn must_live(&self) -> Result<(), WireError> {
+    fn must_live(&self) -> Result<(), CodedError> {
         if self.s.body.state.is_ended() { Err(self.wrong_state("it has ended already")) } else { Ok(()) }
     }
 
-    fn wrong_state(&self, why: &str) -> WireError {
+    fn wrong_state(&self, why: &str) -> CodedError {
         let message = format!("{} is {}: {why}", self.name(), self.s.body.state.as_str());
-        WireError::new(ErrorCode::InvalidState, message)
+        CodedError::new(ErrorCode::InvalidState, message)
     }
 
-    fn denied(&self, why: Denied) -> WireError {
+    fn denied(&self, why: Denied) -> CodedError {
         let owner = self.s.ownership.owner.and_then(|owner| self.s.ownership.seats.get(&owner));
         let owner = owner.and_then(|seat| seat.identity.as_deref()).unwrap_or("another client");
         match why {
             Denied::NotOwner => {
-                WireError::new(ErrorCode::NotOwner, format!("{} is owned by {owner}; take it first", self.name()))
+                CodedError::new(ErrorCode::NotOwner, format!("{} is owned by {owner}; take it first", self.name()))
             }
             Denied::NotSubscribed => {
-                WireError::new(ErrorCode::NotSubscribed, format!("that client is not subscribed to {}", self.name()))
+                CodedError::new(ErrorCode::NotSubscribed, format!("that client is not subscribed to {}", self.name()))
             }
-            Denied::Viewer => WireError::new(ErrorCode::ReadOnly, "a viewer cannot own a session".to_owned()),
+            Denied::Viewer => CodedError::new(ErrorCode::ReadOnly, "a viewer cannot own a session".to_owned()),
         }
     }
 

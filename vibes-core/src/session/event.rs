@@ -12,11 +12,8 @@ use crate::{
 };
 use serde_json::{Map, Value};
 use vibes_protocol::{
-    model::{ClientId, OrphanPolicy, Permission, RemovedReason, Seq, SessionInfo},
-    wire::{
-        WireError,
-        message::Member,
-        request::{Decision, PermissionResponse, UpdateSession},
+    model::{
+        ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionInfo,
     },
 };
 use vibes_runner::wire::{Refusal, Standing};
@@ -59,7 +56,7 @@ pub enum Command {
         now: bool,
     },
     /// An answer to the agent's question.
-    Answer(Box<PermissionResponse>),
+    Answer(Box<Answer>),
     /// Ends the turn.
     Interrupt,
     /// Ends the session.
@@ -81,7 +78,7 @@ pub enum Command {
     /// The way back.
     Undelete,
     /// Changes editable metadata.
-    Update(Box<UpdateSession>),
+    Update(Box<MetadataUpdate>),
     /// Hands ownership over.
     Transfer(ClientId),
     /// Takes ownership.
@@ -102,6 +99,40 @@ pub enum Command {
         /// The message's type.
         request: &'static str,
     },
+}
+
+/// An answer to the agent's question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Which question.
+    pub permission_id: String,
+    /// The hash that was shown with it.
+    pub hash: String,
+    /// One of the agent's options, or:
+    pub option_id: Option<String>,
+    /// a decision by kind.
+    pub decision: Option<Decision>,
+    /// What the person added.
+    pub message: Option<String>,
+}
+
+/// A change of editable metadata. `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetadataUpdate {
+    /// The version it is based on.
+    pub version: Option<u64>,
+    /// The new name.
+    pub name: Option<Option<String>>,
+    /// The new description.
+    pub description: Option<Option<String>>,
+    /// The new free data, whole.
+    pub metadata: Option<Map<String, Value>>,
+    /// The new time to live.
+    pub ttl_s: Option<Option<u64>>,
+    /// The new orphan policy.
+    pub orphan_policy: Option<OrphanPolicy>,
+    /// Whether it is kept from expiring.
+    pub pinned: Option<bool>,
 }
 
 impl Command {
@@ -202,7 +233,7 @@ pub enum Notice {
 #[derive(Debug)]
 pub enum Effect {
     /// Answers a command.
-    Reply(Tag, Result<Reply, WireError>),
+    Reply(Tag, Result<Reply, CodedError>),
     /// Starts a runner for the present generation.
     Start,
     /// Lets the agent run.

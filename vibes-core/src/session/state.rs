@@ -14,11 +14,10 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use vibes_protocol::{
     model::{
-        ClientId, Cost, Epoch, Link, OrphanPolicy, Permission, RemovedReason, Seq, SessionId, SessionInfo, SessionState,
+        ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionId, SessionInfo, SessionState,
         SuspendReason,
         fact::Actor,
     },
-    wire::message::Member,
 };
 
 /// The most prompts that may wait in one session.
@@ -181,6 +180,10 @@ pub struct Body {
     pub armed: bool,
     /// What it has cost.
     pub cost: Option<Cost>,
+    /// Answers of the last while, so that a late one hears who was first: permission id and who.
+    pub decided: VecDeque<(String, String)>,
+    /// When the agent was last started after a crash, in milliseconds.
+    pub crashes: Vec<i64>,
 }
 
 /// A question that waits, with what the agent needs to hear.
@@ -225,8 +228,6 @@ pub struct State {
     pub ready_waiters: Vec<Tag>,
     /// Who waits for an option, by frame.
     pub option_waiters: BTreeMap<u64, Tag>,
-    /// Answers of the last while, so that a late one hears who was first: permission id and who.
-    pub decided: VecDeque<(String, String)>,
     /// How the session left the list, for the notice.
     pub removed: Option<RemovedReason>,
 }
@@ -272,6 +273,8 @@ impl State {
             owned_since_ms: None,
             armed: false,
             cost: None,
+            decided: VecDeque::new(),
+            crashes: Vec::new(),
         };
         Self::of(body, epoch, now_ms)
     }
@@ -300,7 +303,6 @@ impl State {
             stop_waiters: Vec::new(),
             ready_waiters: Vec::new(),
             option_waiters: BTreeMap::new(),
-            decided: VecDeque::new(),
             removed: None,
         }
     }
@@ -340,7 +342,8 @@ impl State {
             queued: body.queue.len() as u32,
             turns: body.turns,
             head: self.head,
-            options: body.codec.options.clone(),
+            options: body.codec.values(),
+            offers: body.codec.offers(),
             deleted_at: body.deleted_ms.map(|ms| ms / 1000),
             parent_id: body.parent,
             generation: body.generation,

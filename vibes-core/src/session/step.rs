@@ -10,11 +10,10 @@ use crate::{agent::Outgoing, lifecycle, ownership::Passed};
 use serde_json::{Value, json};
 use vibes_protocol::{
     model::{
-        Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState, SuspendReason,
+        CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState, SuspendReason,
         TurnOutcome,
         fact::{self, Actor},
     },
-    wire::{ErrorCode, WireError},
 };
 
 /// What a step leads to.
@@ -83,13 +82,13 @@ impl Step<'_> {
     }
 
     /// Answers a command.
-    pub fn reply(&mut self, tag: Tag, result: Result<Reply, WireError>) {
+    pub fn reply(&mut self, tag: Tag, result: Result<Reply, CodedError>) {
         self.effect(Effect::Reply(tag, result));
     }
 
     /// Answers a command with an error.
     pub fn refuse(&mut self, tag: Tag, code: ErrorCode, message: impl Into<String>) {
-        self.reply(tag, Err(WireError::new(code, message)));
+        self.reply(tag, Err(CodedError::new(code, message)));
     }
 
     /// Lets the codec write frames for the agent.
@@ -104,7 +103,7 @@ impl Step<'_> {
     /// Changes the state, with a record, and tells the list when the session leaves it or comes back.
     pub fn set_state(&mut self, to: SessionState, reason: Option<String>, by: Option<Actor>) {
         let from = self.s.body.state;
-        if from == to && to != SessionState::Starting {
+        if from == to {
             return;
         }
         debug_assert!(lifecycle::may_change(from, to), "{from:?} -> {to:?}");
@@ -122,6 +121,9 @@ impl Step<'_> {
                 _ => RemovedReason::SessionFinished,
             };
             self.s.removed = Some(reason);
+            // First what it became, then that it left: whoever shows ended sessions needs both.
+            let info = Box::new(self.s.info());
+            self.effect(Effect::Notice(Notice::Updated(info)));
             self.effect(Effect::Notice(Notice::Removed(self.s.body.id, reason)));
         } else if from.is_ended() && !to.is_ended() {
             self.s.removed = None;
@@ -246,10 +248,11 @@ impl Step<'_> {
 
     /// Remembers who answered, for whoever answers too late.
     pub fn decided(&mut self, permission_id: &str, by: &str) {
-        if self.s.decided.len() >= 64 {
-            self.s.decided.pop_front();
+        let decided = &mut self.s.body.decided;
+        if decided.len() >= 64 {
+            decided.pop_front();
         }
-        self.s.decided.push_back((permission_id.to_owned(), by.to_owned()));
+        decided.push_back((permission_id.to_owned(), by.to_owned()));
     }
 
     /// Asks the agent to end the running turn.

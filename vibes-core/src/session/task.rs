@@ -31,10 +31,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use vibes_protocol::{
-    model::{Link as LinkState, SessionId, SessionInfo},
-    wire::{ErrorCode, WireError},
-};
+use vibes_protocol::model::{CodedError, ErrorCode, Link as LinkState, SessionId, SessionInfo};
 use vibes_runner::wire::{Order, Refusal};
 
 /// How many commands may wait. More than a person and their scripts send in the time of a commit; a flood hears BUSY.
@@ -65,7 +62,7 @@ pub struct Surroundings {
     pub stop: CancellationToken,
 }
 
-type ReplySender = oneshot::Sender<Result<Reply, WireError>>;
+type ReplySender = oneshot::Sender<Result<Reply, CodedError>>;
 
 struct Request {
     caller: Caller,
@@ -99,14 +96,14 @@ impl SessionHandle {
         caller: &Caller,
         command: Command,
         env: Option<BTreeMap<String, String>>,
-    ) -> impl Future<Output = Result<Reply, WireError>> + Send + use<> {
+    ) -> impl Future<Output = Result<Reply, CodedError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
         let sent = self.inbox.try_send(Request { caller: caller.clone(), command, env, reply });
         async move {
             match sent {
                 Ok(()) => answer.await.unwrap_or_else(|_| Err(stopping())),
                 Err(mpsc::error::TrySendError::Full(_)) => {
-                    Err(WireError::new(ErrorCode::Busy, "the session has more requests than it can take; try again"))
+                    Err(CodedError::new(ErrorCode::Busy, "the session has more requests than it can take; try again"))
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => Err(stopping()),
             }
@@ -120,8 +117,8 @@ impl SessionHandle {
     }
 }
 
-fn stopping() -> WireError {
-    WireError::new(ErrorCode::ShuttingDown, "the daemon is stopping; try again in a moment")
+fn stopping() -> CodedError {
+    CodedError::new(ErrorCode::ShuttingDown, "the daemon is stopping; try again in a moment")
 }
 
 /// Work in hand from the link, kept until it is committed.
@@ -285,7 +282,7 @@ impl Task {
         if self.adopting.is_some_and(|until| until <= now) {
             for (_, _, tag) in std::mem::take(&mut self.parked) {
                 let message = "the session's runner has not answered since the daemon started; try again";
-                self.answer(tag, Err(WireError::new(ErrorCode::Adopting, message)));
+                self.answer(tag, Err(CodedError::new(ErrorCode::Adopting, message)));
             }
         }
         if self.state.next_deadline_ms().is_some_and(|at| at <= now_ms()) {
@@ -470,7 +467,7 @@ impl Task {
                 }
                 let code = if matches!(error, StoreError::Full) { ErrorCode::StoreFull } else { ErrorCode::StoreFailed };
                 for tag in asked {
-                    self.answer(tag, Err(WireError::new(code, error.to_string())));
+                    self.answer(tag, Err(CodedError::new(code, error.to_string())));
                 }
                 false
             }
@@ -557,7 +554,7 @@ impl Task {
         }
     }
 
-    fn answer(&mut self, tag: Tag, result: Result<Reply, WireError>) {
+    fn answer(&mut self, tag: Tag, result: Result<Reply, CodedError>) {
         if let Some(reply) = self.replies.remove(&tag) {
             // Whoever asked may be gone; what was asked is done all the same.
             let _ = reply.send(result);
@@ -572,9 +569,7 @@ impl Task {
         self.refresh();
         self.noticed = Instant::now();
         self.notice_owed = false;
-        if self.state.removed.is_none() {
-            self.at.board.post(Notice::Updated(Box::new(self.state.info())));
-        }
+        self.at.board.post(Notice::Updated(Box::new(self.state.info())));
     }
 
     /// Gives up spool segments whose records are on disk.

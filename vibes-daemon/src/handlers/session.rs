@@ -11,13 +11,13 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use vibes_core::{
     agent::launch,
     ownership::Joiner,
-    session::{Command, Plan, Reply, SessionHandle, event::Looked},
+    session::{Command, Plan, Reply, SessionHandle, event::{Looked, MetadataUpdate}},
     sessions::store_error,
 };
 use vibes_protocol::{
     model::{OrphanPolicy, Role, SessionId, SessionInfo},
     wire::{
-        ErrorCode, Message, WireError,
+        ErrorCode, Message, CodedError,
         message::SubscribedSession,
         request::{
             After, CreateSession, Input, ListSessions, ReadRecords, ResumeSession, Subscribe, Unsubscribe, UpdateSession,
@@ -27,7 +27,7 @@ use vibes_protocol::{
 
 type RequestId = Option<String>;
 
-fn refused(request_id: RequestId, session: Option<SessionId>, why: WireError) -> Answer {
+fn refused(request_id: RequestId, session: Option<SessionId>, why: CodedError) -> Answer {
     Answer::Now(error(request_id, session, why))
 }
 
@@ -55,7 +55,7 @@ fn ask_with_env(
     later(async move { said(request_id, handle.id, reply.await).into() })
 }
 
-fn said(request_id: RequestId, session_id: SessionId, reply: Result<Reply, WireError>) -> Message {
+fn said(request_id: RequestId, session_id: SessionId, reply: Result<Reply, CodedError>) -> Message {
     match reply {
         Ok(Reply::Accepted(seq)) => Message::Accepted { request_id, session_id, seq },
         Ok(Reply::Ok | Reply::Joined(_) | Reply::Looked(_)) => Message::Ok { request_id },
@@ -80,13 +80,14 @@ pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessi
     // Asking for an ended state is asking for ended sessions.
     let ended_too = body.include_ended
         || body.states.as_ref().is_some_and(|states| states.iter().any(|state| state.is_ended()));
-    let hidden = |info: &SessionInfo| info.state.is_ended() || info.deleted_at.is_some();
-    let all = connection.server.sessions.list();
-    let ended = if ended_too { 0 } else { all.iter().filter(|info| hidden(info)).count() as u32 };
-    let mut found = all.iter().filter(|info| (ended_too || !hidden(info)) && fits(info)).peekable();
+    let mut all = connection.server.sessions.list();
+    // A deleted session is found by its id only, until it is undeleted.
+    all.retain(|info| info.deleted_at.is_none());
+    let ended = if ended_too { 0 } else { all.iter().filter(|info| info.state.is_ended()).count() as u32 };
+    let mut found = all.iter().filter(|info| (ended_too || !info.state.is_ended()) && fits(info)).peekable();
     if let Some(cursor) = &body.cursor {
         let Some((ms, id)) = cursor.split_once(':').and_then(|(ms, id)| Some((ms.parse::<i64>().ok()?, id))) else {
-            let why = WireError::new(ErrorCode::BadRequest, "cursor: not one that this daemon gave");
+            let why = CodedError::new(ErrorCode::BadRequest, "cursor: not one that this daemon gave");
             return refused(request_id, None, why);
         };
         let seen = |info: &SessionInfo| {
@@ -124,13 +125,13 @@ pub fn create(connection: &Arc<Connection>, request_id: RequestId, body: CreateS
 async fn try_create(
     connection: &Arc<Connection>,
     body: CreateSession,
-) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), WireError> {
+) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), CodedError> {
     let server = &connection.server;
-    let bad = |why: String| WireError::new(ErrorCode::BadRequest, why);
+    let bad = |why: String| CodedError::new(ErrorCode::BadRequest, why);
     let Some(agent) = server.agents.get(&body.agent) else {
         let known: Vec<&str> = server.agents.keys().map(String::as_str).collect();
         let why = format!("no agent is called {:?}; there are: {}", body.agent, known.join(", "));
-        return Err(WireError::new(ErrorCode::AgentNotFound, why));
+        return Err(CodedError::new(ErrorCode::AgentNotFound, why));
     };
     if !Path::new(&body.cwd).is_absolute() {
         return Err(bad(format!("cwd: {:?} is not an absolute path", body.cwd)));
@@ -148,7 +149,7 @@ async fn try_create(
              another one under [agents.{}] in the configuration",
             body.agent, argv[0], body.agent
         );
-        return Err(WireError::new(ErrorCode::AgentNotFound, why));
+        return Err(CodedError::new(ErrorCode::AgentNotFound, why));
     }
     let mut options = body.options;
     if let Some(mode) = body.mode {
@@ -189,7 +190,7 @@ async fn begin(
     prompt: Option<vibes_protocol::wire::request::Content>,
     key: Option<String>,
     wait_ready: bool,
-) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), WireError> {
+) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), CodedError> {
     let caller = connection.caller();
     let joined = subscribe.then(|| {
         connection.seat(handle);
@@ -215,7 +216,7 @@ async fn begin(
         handle.ask(&caller, Command::WaitReady, None).await?;
     }
     let Reply::Looked(looked) = handle.ask(&caller, Command::Look, None).await? else {
-        return Err(WireError::new(ErrorCode::InvalidState, "the session did not tell about itself"));
+        return Err(CodedError::new(ErrorCode::InvalidState, "the session did not tell about itself"));
     };
     Ok((looked.info, input_seq, subscriptions))
 }
@@ -253,7 +254,7 @@ pub fn subscribe(connection: &Arc<Connection>, request_id: RequestId, body: Subs
     let handles = match handles {
         Ok(handles) if !handles.is_empty() => handles,
         Ok(_) => {
-            let why = WireError::new(ErrorCode::BadRequest, "session_ids: name at least one session");
+            let why = CodedError::new(ErrorCode::BadRequest, "session_ids: name at least one session");
             return refused(request_id, None, why);
         }
         Err(why) => return refused(request_id, None, why),
@@ -298,7 +299,7 @@ async fn place(
     looked: &Looked,
     after: After,
     epoch: Option<u64>,
-) -> Result<Subscription, WireError> {
+) -> Result<Subscription, CodedError> {
     let now = connection.server.sessions.epoch();
     let start = |after, epoch, rewound| Subscription { handle: handle.clone(), after, epoch, rewound };
     let After::Seq(after) = after else { return Ok(start(looked.info.head, now, false)) };
@@ -318,7 +319,7 @@ async fn place(
     match found {
         Ok(Ok((epoch, after, rewound))) => Ok(start(after, epoch, rewound)),
         Ok(Err(why)) => Err(store_error(&why)),
-        Err(_) => Err(WireError::new(ErrorCode::StoreFailed, "the store could not be read")),
+        Err(_) => Err(CodedError::new(ErrorCode::StoreFailed, "the store could not be read")),
     }
 }
 
@@ -370,13 +371,22 @@ pub fn update(connection: &Arc<Connection>, request_id: RequestId, body: UpdateS
     let connection = connection.clone();
     later(async move {
         let name = body.name.clone().flatten();
+        let update = MetadataUpdate {
+            version: body.version,
+            name: body.name,
+            description: body.description,
+            metadata: body.metadata,
+            ttl_s: body.ttl_s,
+            orphan_policy: body.orphan_policy,
+            pinned: body.pinned,
+        };
         // Reserved until the session has it, so that two renamings cannot both win.
         let reserved = connection.server.sessions.reserve(name.as_deref(), Some(handle.id));
         let _reserved = match reserved {
             Ok(reserved) => reserved,
             Err(why) => return error(request_id, Some(handle.id), why).into(),
         };
-        let reply = handle.ask(&connection.caller(), Command::Update(Box::new(body)), None).await;
+        let reply = handle.ask(&connection.caller(), Command::Update(Box::new(update)), None).await;
         said(request_id, handle.id, reply).into()
     })
 }
@@ -451,7 +461,7 @@ pub fn read(connection: &Arc<Connection>, request_id: RequestId, body: ReadRecor
             Ok(Ok(records)) => Message::Records { request_id, session_id: id, records, head }.into(),
             Ok(Err(why)) => error(request_id, Some(id), store_error(&why)).into(),
             Err(_) => {
-                let why = WireError::new(ErrorCode::StoreFailed, "the store could not be read");
+                let why = CodedError::new(ErrorCode::StoreFailed, "the store could not be read");
                 error(request_id, Some(id), why).into()
             }
         }

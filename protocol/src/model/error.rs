@@ -1,4 +1,4 @@
-//! Errors on the wire: a closed set of codes for programs, a sentence for people.
+//! Refusals: a closed set of codes for programs, a sentence for people.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -85,26 +85,26 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An error as it travels.
+/// A refusal or failure, as journal and wire name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WireError {
+pub struct CodedError {
     /// For programs.
     pub code: ErrorCode,
     /// For people: what is known and what to do.
     pub message: String,
 }
 
-impl WireError {
+impl CodedError {
     /// An error from its parts.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 }
 
-impl fmt::Display for WireError {
+impl fmt::Display for CodedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.message, self.code)
     }
 }
 
-impl std::error::Error for WireError {}
+impl std::error::Error for CodedError {}

@@ -4,7 +4,7 @@
 //! what is known; a hint says what to do next; neither claims a cause that was not seen.
 
 use std::{fmt, io};
-use vibes_protocol::wire::{ErrorCode, CodedError};
+use vibes_protocol::wire::{CodedError, ErrorCode};
 
 /// Why `vibes` ends with something else than success. The exit codes are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,7 +40,9 @@ mod imp {
 
     /// Names this boot of the machine.
     pub fn boot_id() -> String {
-        fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+        fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|id| id.trim().to_owned())
+            .unwrap_or_default()
     }
 
     fn stat(pid: i32) -> Option<(i32, u64, char)> {

@@ -11,7 +11,10 @@ pub fn may_change(from: SessionState, to: SessionState) -> bool {
         | (Processing, Idle | WaitingPermission)
         | (WaitingPermission, Idle | Processing) => true,
         // Whatever it does, it can be stopped, end or fail.
-        (Starting | Idle | Processing | WaitingPermission, Suspended | Finished | Failed | Killed | Expired) => true,
+        (
+            Starting | Idle | Processing | WaitingPermission,
+            Suspended | Finished | Failed | Killed | Expired,
+        ) => true,
         // Without an agent: started again, or ended.
         (Suspended, Starting | Finished | Failed | Killed | Expired) => true,
         // An ended session is resumed on purpose only.

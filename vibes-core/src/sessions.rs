@@ -113,8 +113,11 @@ impl Sessions {
             match persist::restore(&stored, self.parts.epoch) {
                 Ok(state) => {
                     let seats = &state.ownership.seats;
-                    clients.extend(seats.iter().filter_map(|(client, seat)| Some((*client, seat.token_hash.clone()?))));
-                    let handle = task::spawn(self.surroundings(), stored.no, state, false, None, &self.tracker);
+                    clients.extend(
+                        seats.iter().filter_map(|(client, seat)| Some((*client, seat.token_hash.clone()?))),
+                    );
+                    let handle =
+                        task::spawn(self.surroundings(), stored.no, state, false, None, &self.tracker);
                     self.insert(handle);
                 }
                 // One session that cannot be read must not keep the others from being served.
@@ -163,7 +166,9 @@ impl Sessions {
                 format!("name: {name:?} is not one: 1 to 64 of A-Z a-z 0-9 . _ -"),
             ));
         }
-        let taken = |by: &str| CodedError::new(ErrorCode::BadRequest, format!("name: {name} is the name of {by} already"));
+        let taken = |by: &str| {
+            CodedError::new(ErrorCode::BadRequest, format!("name: {name} is the name of {by} already"))
+        };
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let holder = self.handles().into_iter().find(|handle| {
             let info = handle.info();
@@ -190,10 +195,9 @@ impl Sessions {
         let new = NewSession { id: state.body.id, create_key, at_ms: now, body: persist::encode(&state) };
         let (no, id, fresh) = self.parts.writer.create(new).await.map_err(|error| store_error(&error))?;
         if !fresh {
-            return self
-                .get(&id)
-                .map(|handle| (handle, false))
-                .ok_or_else(|| CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone"));
+            return self.get(&id).map(|handle| (handle, false)).ok_or_else(|| {
+                CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone")
+            });
         }
         let handle = task::spawn(self.surroundings(), no, state, true, Some(env), &self.tracker);
         self.insert(handle.clone());
@@ -237,15 +241,19 @@ impl Sessions {
         let named: Vec<_> = all.iter().filter(|handle| handle.info().name.as_deref() == Some(text)).collect();
         // A living session wins a name over those that have ended; among these, the most recent one.
         let living = named.iter().find(|handle| !handle.info().state.is_ended());
-        if let Some(handle) = living.or_else(|| named.iter().max_by_key(|handle| handle.info().last_activity_ms)) {
+        if let Some(handle) =
+            living.or_else(|| named.iter().max_by_key(|handle| handle.info().last_activity_ms))
+        {
             return Ok((**handle).clone());
         }
-        let hexadecimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let hexadecimal =
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if !hexadecimal {
             return Err(not_found(text));
         }
         let prefix = text.to_ascii_lowercase();
-        let mut fitting: Vec<_> = all.iter().filter(|handle| handle.id.to_string().starts_with(&prefix)).collect();
+        let mut fitting: Vec<_> =
+            all.iter().filter(|handle| handle.id.to_string().starts_with(&prefix)).collect();
         match fitting.len() {
             0 => Err(not_found(text)),
             1 => Ok(fitting.remove(0).clone()),
@@ -271,7 +279,12 @@ impl Sessions {
 
     /// Suspends every agent, for a daemon that takes them down with it.
     pub async fn stop_agents(&self) {
-        let caller = Caller { client: ClientId::random(), identity: Some("daemon stop".into()), pid: None, token_hash: None };
+        let caller = Caller {
+            client: ClientId::random(),
+            identity: Some("daemon stop".into()),
+            pid: None,
+            token_hash: None,
+        };
         let stops: Vec<_> = self
             .running()
             .into_iter()

@@ -61,8 +61,8 @@ impl Config {
         if let Some(path) = paths::config_file() {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
-                    let file: File =
-                        toml::from_str(&text).with_context(|| format!("the configuration {}", path.display()))?;
+                    let file: File = toml::from_str(&text)
+                        .with_context(|| format!("the configuration {}", path.display()))?;
                     agents.extend(file.agents);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -100,8 +100,14 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
     };
     let me = me.to_string_lossy();
     BTreeMap::from([
-        ("shell".into(), agent(&[&me, "agent", "shell"], "Shell", "runs commands in a directory; needs nothing else")),
-        ("claude".into(), agent(&["claude-agent-acp"], "Claude Code", "through its adapter for the Agent Client Protocol")),
+        (
+            "shell".into(),
+            agent(&[&me, "agent", "shell"], "Shell", "runs commands in a directory; needs nothing else"),
+        ),
+        (
+            "claude".into(),
+            agent(&["claude-agent-acp"], "Claude Code", "through its adapter for the Agent Client Protocol"),
+        ),
         ("codex".into(), agent(&["codex-acp"], "Codex", "through its adapter for the Agent Client Protocol")),
         ("gemini".into(), agent(&["gemini", "--acp"], "Gemini CLI", "speaks the Agent Client Protocol")),
         ("opencode".into(), agent(&["opencode", "acp"], "OpenCode", "speaks the Agent Client Protocol")),

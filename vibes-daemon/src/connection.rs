@@ -243,12 +243,14 @@ impl Connection {
                         }
                     }
                     Line::TooLong => {
-                        let why = format!("a line is longer than {MAX_CLIENT_LINE} bytes; the connection closes");
+                        let why =
+                            format!("a line is longer than {MAX_CLIENT_LINE} bytes; the connection closes");
                         let error = vibes_protocol::wire::CodedError::new(ErrorCode::FrameTooLarge, why);
                         self.answer(&dispatch::error(None, None, error), None, Vec::new());
                         // Closing with bytes unread would take the answer with it, so the rest is read and dropped.
                         self.end_reading();
-                        let drain = async { while matches!(recv.read(&mut bytes).await, Ok(count) if count > 0) {} };
+                        let drain =
+                            async { while matches!(recv.read(&mut bytes).await, Ok(count) if count > 0) {} };
                         let _ = tokio::time::timeout(Duration::from_secs(2), drain).await;
                         return;
                     }
@@ -294,7 +296,9 @@ impl Connection {
     pub(crate) fn cursors(&self) -> BTreeMap<SessionId, vibes_protocol::wire::message::Cursor> {
         lock(&self.subscriptions)
             .iter()
-            .map(|(id, sub)| (*id, vibes_protocol::wire::message::Cursor { epoch: sub.epoch, seq: sub.after }))
+            .map(|(id, sub)| {
+                (*id, vibes_protocol::wire::message::Cursor { epoch: sub.epoch, seq: sub.after })
+            })
             .collect()
     }
 

@@ -38,7 +38,11 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
                 for fault in faults {
                     say(false, format!("store: {fault}"));
                 }
-                say(false, "stop the daemon and start it again: a damaged store is set aside and salvaged".to_owned());
+                say(
+                    false,
+                    "stop the daemon and start it again: a damaged store is set aside and salvaged"
+                        .to_owned(),
+                );
             }
             Err(error) => say(false, format!("store: {error}")),
         }
@@ -79,7 +83,10 @@ fn runners(
             _ => {
                 let left = host::carrying(&marker);
                 if runner.is_none() && left.is_empty() && alone {
-                    say(true, format!("runner of {short}.{generation} has ended; its output waits for the daemon"));
+                    say(
+                        true,
+                        format!("runner of {short}.{generation} has ended; its output waits for the daemon"),
+                    );
                     continue;
                 }
                 if runner.is_none() && left.is_empty() {
@@ -90,7 +97,12 @@ fn runners(
                     say(left.is_empty(), format!("runner of {short}.{generation}: reaped, left: {left:?}"));
                 } else {
                     let why = if old { "is of an earlier generation" } else { "is gone" };
-                    say(false, format!("runner of {short}.{generation} {why}, processes {left:?}: `vibes doctor --reap`"));
+                    say(
+                        false,
+                        format!(
+                            "runner of {short}.{generation} {why}, processes {left:?}: `vibes doctor --reap`"
+                        ),
+                    );
                 }
             }
         }

@@ -47,7 +47,8 @@ impl Door {
     pub fn bind(path: &Path) -> anyhow::Result<Self> {
         match fs::symlink_metadata(path) {
             Ok(found) if found.file_type().is_socket() => {
-                fs::remove_file(path).with_context(|| format!("cannot remove the dead socket {}", path.display()))?;
+                fs::remove_file(path)
+                    .with_context(|| format!("cannot remove the dead socket {}", path.display()))?;
             }
             Ok(_) => bail!("{} is in the way and is not a socket: move it away", path.display()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -81,7 +82,7 @@ impl Door {
                 tracing::warn!(uid = ?creds.euid(), "a process of another user was turned away");
                 continue;
             }
-            let pid = creds.pid().and_then(|pid| i32::try_from(pid).ok());
+            let pid = creds.pid();
             let Stream::UdSocket(stream) = stream;
             let probe = stream.as_fd().try_clone_to_owned()?;
             return Ok(Visitor { wire: Arc::new(stream), pid, probe });

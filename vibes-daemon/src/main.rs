@@ -94,7 +94,8 @@ fn ready(detach: bool) -> anyhow::Result<()> {
     // Whoever waited may be gone; the daemon serves all the same.
     let _ = writeln!(stdout, "ready").and_then(|()| stdout.flush());
     if detach {
-        let null = File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
+        let null =
+            File::options().read(true).write(true).open("/dev/null").context("cannot open /dev/null")?;
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stdout(&null)?;
         rustix::stdio::dup2_stderr(&null)?;
@@ -103,7 +104,10 @@ fn ready(detach: bool) -> anyhow::Result<()> {
 }
 
 /// Logs to a file a day, the last seven kept; in the foreground to stderr. The level comes from `VIBES_LOG`.
-fn log(dir: &std::path::Path, to_file: bool) -> anyhow::Result<Option<tracing_appender::non_blocking::WorkerGuard>> {
+fn log(
+    dir: &std::path::Path,
+    to_file: bool,
+) -> anyhow::Result<Option<tracing_appender::non_blocking::WorkerGuard>> {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("VIBES_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     if !to_file {

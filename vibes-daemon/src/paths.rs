@@ -41,8 +41,9 @@ pub fn private_dir(path: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("cannot create the directory {}", path.display()))?;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(path, flags, Mode::empty())
-        .with_context(|| format!("{} is not a directory of its own (a symlink is refused)", path.display()))?;
+    let dir = rustix::fs::open(path, flags, Mode::empty()).with_context(|| {
+        format!("{} is not a directory of its own (a symlink is refused)", path.display())
+    })?;
     let stat = rustix::fs::fstat(&dir)?;
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid != me {
@@ -59,7 +60,8 @@ pub fn private_dir(path: &Path) -> anyhow::Result<()> {
     }
     if stat.st_mode & 0o055 != 0 {
         // Only readable so far: closing it is enough.
-        rustix::fs::fchmod(&dir, Mode::RWXU).with_context(|| format!("cannot make {} private", path.display()))?;
+        rustix::fs::fchmod(&dir, Mode::RWXU)
+            .with_context(|| format!("cannot make {} private", path.display()))?;
     }
     Ok(())
 }

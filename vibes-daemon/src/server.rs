@@ -64,7 +64,8 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let _instance = Instance::take(&dir)?;
     paths::private_dir(&dir.runners())?;
     let state_id = paths::state_id(&dir)?;
-    let opened = journal::open(&dir.store(), &host::boot_id(), clock::now_ms()).context("the store cannot be opened")?;
+    let opened = journal::open(&dir.store(), &host::boot_id(), clock::now_ms())
+        .context("the store cannot be opened")?;
     let (epoch, fence, mut problems) = (opened.epoch, opened.fence, opened.told.clone());
     for problem in &problems {
         tracing::warn!("{problem}");

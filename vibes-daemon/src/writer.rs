@@ -14,11 +14,7 @@ use std::{
     time::Duration,
 };
 use tokio::{io::AsyncWriteExt, time::Instant};
-use vibes_core::{
-    board::Posted,
-    journal::Pull,
-    session::Notice,
-};
+use vibes_core::{board::Posted, journal::Pull, session::Notice};
 use vibes_protocol::{
     model::{ClientId, SessionId, SessionInfo},
     wire::{Message, message::Cursor},
@@ -106,7 +102,8 @@ async fn all(mut send: &Wire, mut pieces: Vec<Bytes>) -> io::Result<()> {
     pieces.retain(|piece| !piece.is_empty());
     let mut first = 0;
     while first < pieces.len() {
-        let slices: Vec<IoSlice<'_>> = pieces[first..].iter().take(64).map(|piece| IoSlice::new(piece)).collect();
+        let slices: Vec<IoSlice<'_>> =
+            pieces[first..].iter().take(64).map(|piece| IoSlice::new(piece)).collect();
         let written = tokio::time::timeout(DEADLINE, send.write_vectored(&slices))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -174,7 +171,9 @@ fn message(notice: &Notice, me: ClientId) -> Message {
     match notice {
         Notice::Created(info) => Message::SessionNotification { session: owned_by(info, me) },
         Notice::Updated(info) => Message::SessionUpdated { session: owned_by(info, me) },
-        Notice::Removed(session_id, reason) => Message::SessionRemoved { session_id: *session_id, reason: *reason },
+        Notice::Removed(session_id, reason) => {
+            Message::SessionRemoved { session_id: *session_id, reason: *reason }
+        }
         Notice::Ownership(session_id, owner) => Message::OwnershipTransferred {
             session_id: *session_id,
             new_owner_id: *owner,

@@ -12,4 +12,6 @@ pub use error::{CodedError, ErrorCode};
 pub use fact::{Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};
 pub use permission::{Decision, Outcome, Permission, PermissionOption};
-pub use session::{Cost, Link, Member, OrphanPolicy, RemovedReason, Role, SessionInfo, SessionState, SuspendReason};
+pub use session::{
+    Cost, Link, Member, OrphanPolicy, RemovedReason, Role, SessionInfo, SessionState, SuspendReason,
+};

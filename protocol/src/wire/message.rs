@@ -1,8 +1,7 @@
 //! What the daemon says: answers, which carry the request's id, and what it sends unasked.
 
 use crate::model::{
-    ErrorCode,
-    ClientId, Epoch, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
+    ClientId, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

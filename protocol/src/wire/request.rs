@@ -80,9 +80,9 @@ impl<'de> Deserialize<'de> for After {
         match Value::deserialize(deserializer)? {
             Value::String(text) if text == "end" => Ok(Self::End),
             Value::Number(number) if number.is_u64() => Ok(Self::Seq(number.as_u64().unwrap_or_default())),
-            other => {
-                Err(serde::de::Error::custom(format!("expected a record number (0 or more) or \"end\", got {other}")))
-            }
+            other => Err(serde::de::Error::custom(format!(
+                "expected a record number (0 or more) or \"end\", got {other}"
+            ))),
         }
     }
 }

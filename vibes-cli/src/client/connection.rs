@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vibes_protocol::codec::{Line, LineBuffer, MAX_CLIENT_LINE, MAX_DAEMON_LINE};
 use vibes_protocol::paths::StateDir;
-use vibes_protocol::wire::{Asked, ErrorCode, Message, Request, CodedError};
+use vibes_protocol::wire::{Asked, CodedError, ErrorCode, Message, Request};
 
 /// Why a question got no answer.
 #[derive(Debug)]

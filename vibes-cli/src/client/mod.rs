@@ -18,7 +18,7 @@ use vibes_protocol::model::{ClientId, SessionInfo};
 use vibes_protocol::paths::StateDir;
 use vibes_protocol::wire::message::Member;
 use vibes_protocol::wire::request::{ClientKind, ClientProgram, GetSession, Hello};
-use vibes_protocol::wire::{ErrorCode, Message, Request, CodedError};
+use vibes_protocol::wire::{CodedError, ErrorCode, Message, Request};
 
 /// How long a daemon that said it is stopping may take before we give up on its successor.
 const STOPPING_WITHIN: Duration = Duration::from_secs(15);

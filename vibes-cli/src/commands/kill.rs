@@ -42,16 +42,16 @@ pub(crate) fn each(names: &[String], mut act: impl FnMut(&str) -> Outcome) -> Ou
 }
 
 fn all(daemon: &mut Daemon, yes: bool) -> Outcome<Vec<String>> {
+    if !yes && !ui::can_ask() {
+        return Err(Failure::usage("kill --all asks first, and there is no terminal to ask on")
+            .hint("--yes answers the question"));
+    }
     let (sessions, _) = list::fetch(daemon, &ListArgs::default())?;
     if sessions.is_empty() {
         ui::say("No active sessions.");
         return Ok(Vec::new());
     }
     if !yes {
-        if !ui::can_ask() {
-            return Err(Failure::usage("kill --all asks first, and there is no terminal to ask on")
-                .hint("--yes answers the question"));
-        }
         let question =
             format!("End {} and everything started in them?", count(sessions.len(), "session", "sessions"));
         if !ui::confirm(&question)? {

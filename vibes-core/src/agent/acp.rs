@@ -262,10 +262,12 @@ impl Acp {
     }
 
     fn hint(&mut self, raw: &str) -> Result<Hint, String> {
-        let head: UpdateHead<'_> = serde_json::from_str(raw).map_err(|error| format!("an update: {error}"))?;
+        let head: UpdateHead<'_> =
+            serde_json::from_str(raw).map_err(|error| format!("an update: {error}"))?;
         Ok(match &*head.kind {
             "agent_message_chunk" => {
-                let block: Option<Value> = head.content.and_then(|content| serde_json::from_str(content.get()).ok());
+                let block: Option<Value> =
+                    head.content.and_then(|content| serde_json::from_str(content.get()).ok());
                 let text = block.as_ref().and_then(|block| block["text"].as_str());
                 text.map_or(Hint::None, |text| Hint::Text(text.to_owned()))
             }
@@ -285,7 +287,9 @@ impl Acp {
                 let update: Value = read_str(raw)?;
                 let cost = &update["cost"];
                 match (cost["amount"].as_f64(), cost["currency"].as_str()) {
-                    (Some(amount), Some(currency)) => Hint::Cost(Cost { amount, currency: currency.to_owned() }),
+                    (Some(amount), Some(currency)) => {
+                        Hint::Cost(Cost { amount, currency: currency.to_owned() })
+                    }
                     _ => Hint::None,
                 }
             }
@@ -334,27 +338,31 @@ impl Acp {
     ) {
         match (self.calls.remove(&id), outcome) {
             (None, _) => {}
-            (Some(Call::Initialize), Ok(result)) => match serde_json::from_str::<InitializeResponse>(result) {
-                Ok(answer) if answer.protocol_version != ProtocolVersion::V1 => {
-                    let theirs = answer.protocol_version;
-                    events.push(AgentEvent::StartFailed(format!(
-                        "the agent speaks version {theirs} of the Agent Client Protocol, vibes speaks 1"
-                    )));
+            (Some(Call::Initialize), Ok(result)) => {
+                match serde_json::from_str::<InitializeResponse>(result) {
+                    Ok(answer) if answer.protocol_version != ProtocolVersion::V1 => {
+                        let theirs = answer.protocol_version;
+                        events.push(AgentEvent::StartFailed(format!(
+                            "the agent speaks version {theirs} of the Agent Client Protocol, vibes speaks 1"
+                        )));
+                    }
+                    Ok(answer) => {
+                        self.can_load = answer.agent_capabilities.load_session;
+                        self.can_resume = answer.agent_capabilities.session_capabilities.resume.is_some();
+                        let how = match self.conversation {
+                            Some(_) if self.can_resume => How::Resume,
+                            Some(_) if self.can_load => How::Load,
+                            _ => How::New,
+                        };
+                        self.open(how, out);
+                    }
+                    Err(error) => {
+                        events.push(AgentEvent::StartFailed(format!(
+                            "the agent's answer to initialize: {error}"
+                        )));
+                    }
                 }
-                Ok(answer) => {
-                    self.can_load = answer.agent_capabilities.load_session;
-                    self.can_resume = answer.agent_capabilities.session_capabilities.resume.is_some();
-                    let how = match self.conversation {
-                        Some(_) if self.can_resume => How::Resume,
-                        Some(_) if self.can_load => How::Load,
-                        _ => How::New,
-                    };
-                    self.open(how, out);
-                }
-                Err(error) => {
-                    events.push(AgentEvent::StartFailed(format!("the agent's answer to initialize: {error}")));
-                }
-            },
+            }
             (Some(Call::Initialize), Err(error)) => {
                 events.push(AgentEvent::StartFailed(format!("the agent refused to initialize: {error}")));
             }
@@ -364,7 +372,8 @@ impl Acp {
                     self.conversation = Some(id.to_owned());
                 }
                 if self.conversation.is_none() {
-                    events.push(AgentEvent::StartFailed("the agent opened a session without an id".to_owned()));
+                    events
+                        .push(AgentEvent::StartFailed("the agent opened a session without an id".to_owned()));
                     return;
                 }
                 self.how = Some(how);
@@ -376,7 +385,9 @@ impl Acp {
                 How::Resume if self.can_load => self.open(How::Load, out),
                 How::Resume | How::Load => self.open(How::New, out),
                 How::New => {
-                    events.push(AgentEvent::StartFailed(format!("the agent could not open a session: {error}")));
+                    events.push(AgentEvent::StartFailed(format!(
+                        "the agent could not open a session: {error}"
+                    )));
                 }
             },
             (Some(Call::Prompt), outcome) => {
@@ -397,7 +408,9 @@ impl Acp {
                 if self.ready {
                     events.push(AgentEvent::OptionAnswered { call: id, option_id, value, error });
                 } else if let Some(error) = error {
-                    events.push(AgentEvent::StartFailed(format!("{option_id} could not be set to {value}: {error}")));
+                    events.push(AgentEvent::StartFailed(format!(
+                        "{option_id} could not be set to {value}: {error}"
+                    )));
                 } else {
                     self.settle(events, out);
                 }
@@ -415,8 +428,12 @@ impl Acp {
                 self.conversation = None;
                 out.push(|id| request(id, "session/new", NewSessionRequest::new(cwd)))
             }
-            How::Load => out.push(|id| request(id, "session/load", LoadSessionRequest::new(conversation, cwd))),
-            How::Resume => out.push(|id| request(id, "session/resume", ResumeSessionRequest::new(conversation, cwd))),
+            How::Load => {
+                out.push(|id| request(id, "session/load", LoadSessionRequest::new(conversation, cwd)))
+            }
+            How::Resume => {
+                out.push(|id| request(id, "session/resume", ResumeSessionRequest::new(conversation, cwd)))
+            }
         };
         self.calls.insert(call, Call::Open(how));
     }
@@ -443,7 +460,9 @@ impl Acp {
         let list = |values: &Value, id: &str| -> Value {
             values
                 .as_array()
-                .map(|values| values.iter().map(|value| json!({"id": value[id], "name": value["name"]})).collect())
+                .map(|values| {
+                    values.iter().map(|value| json!({"id": value[id], "name": value["name"]})).collect()
+                })
                 .unwrap_or_default()
         };
         let modes = &result["modes"];
@@ -504,10 +523,12 @@ fn error_text(error: &RawValue) -> String {
     let detail = match &error["data"] {
         Value::Null => String::new(),
         Value::String(text) => format!(": {text}"),
-        Value::Object(data) => match data.get("details").or_else(|| data.get("message")).and_then(Value::as_str) {
-            Some(text) => format!(": {text}"),
-            None => String::new(),
-        },
+        Value::Object(data) => {
+            match data.get("details").or_else(|| data.get("message")).and_then(Value::as_str) {
+                Some(text) => format!(": {text}"),
+                None => String::new(),
+            }
+        }
         _ => String::new(),
     };
     format!("{message}{detail} (code {})", error["code"])

@@ -96,7 +96,9 @@ const READY: Duration = Duration::from_secs(10);
 
 /// Finds a program as the client's shell would.
 pub fn find_program(program: &str, path: Option<&str>, cwd: &str) -> Option<PathBuf> {
-    let runs = |candidate: &Path| rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok() && candidate.is_file();
+    let runs = |candidate: &Path| {
+        rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok() && candidate.is_file()
+    };
     if program.contains('/') {
         let full = Path::new(cwd).join(program);
         return runs(&full).then_some(full);
@@ -109,7 +111,12 @@ pub fn find_program(program: &str, path: Option<&str>, cwd: &str) -> Option<Path
 }
 
 /// Starts a runner and waits until it listens. The agent does not run yet.
-pub async fn spawn(yard: &Yard, session: &SessionId, generation: u64, launch: &Launch) -> Result<(), LaunchError> {
+pub async fn spawn(
+    yard: &Yard,
+    session: &SessionId,
+    generation: u64,
+    launch: &Launch,
+) -> Result<(), LaunchError> {
     let failed = |why: String| LaunchError::Runner { runner: yard.runner.display().to_string(), why };
     let program = launch.argv.first().map(String::as_str).unwrap_or_default();
     if !Path::new(&launch.cwd).is_dir() {
@@ -123,10 +130,14 @@ pub async fn spawn(yard: &Yard, session: &SessionId, generation: u64, launch: &L
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(&yard.runner);
-    command
-        .arg("--dir")
-        .arg(&dir)
-        .args(["--session", &session.to_string(), "--gen", &generation.to_string(), "--cwd", &launch.cwd]);
+    command.arg("--dir").arg(&dir).args([
+        "--session",
+        &session.to_string(),
+        "--gen",
+        &generation.to_string(),
+        "--cwd",
+        &launch.cwd,
+    ]);
     if let Some(umask) = launch.umask {
         command.args(["--umask", &format!("{umask:o}")]);
     }

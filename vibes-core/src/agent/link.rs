@@ -203,7 +203,9 @@ impl Worker {
                     Report::Grown { spool_end: end } => spool_end = end,
                     Report::Exited(how, end) => (exit, spool_end) = (Some(how), end),
                     Report::Ack { in_seq } => self.events.send(LinkEvent::Acked(in_seq)).await?,
-                    Report::Refused { in_seq, why } => self.events.send(LinkEvent::Refused(in_seq, why)).await?,
+                    Report::Refused { in_seq, why } => {
+                        self.events.send(LinkEvent::Refused(in_seq, why)).await?
+                    }
                     Report::Blocked { blocked } => self.events.send(LinkEvent::Blocked(blocked)).await?,
                     Report::Stopped { .. } | Report::Hello(_) | Report::Stat(_) => {}
                 }
@@ -241,8 +243,12 @@ impl Worker {
 
     /// The runner is no more: kills what it left, hands over the rest of the spool, tells how it ended.
     async fn conclude(&mut self, exit: Option<Exit>) -> Result<(), Unheard> {
-        let marker = self.marker.clone();
-        let left = tokio::task::spawn_blocking(move || host::sweep(&marker, SWEEPS)).await.unwrap_or_default();
+        let (marker, dir) = (self.marker.clone(), self.dir.clone());
+        let sweep = move || {
+            kill_group(&dir);
+            host::sweep(&marker, SWEEPS)
+        };
+        let left = tokio::task::spawn_blocking(sweep).await.unwrap_or_default();
         loop {
             match self.reader.read() {
                 Ok(Some(chunk)) if chunk.lines.is_empty() => {}
@@ -314,7 +320,11 @@ async fn hello(dir: &Path, fence: u64) -> io::Result<Result<(UnixStream, Standin
 fn missing(buffer: &[u8]) -> Result<usize, FrameError> {
     let Some(length) = buffer.first_chunk::<4>() else { return Ok(8 - buffer.len()) };
     let length = u32::from_le_bytes(*length) as usize;
-    if length > MAX_PAYLOAD { Err(FrameError::TooLong(length)) } else { Ok((8 + length).saturating_sub(buffer.len())) }
+    if length > MAX_PAYLOAD {
+        Err(FrameError::TooLong(length))
+    } else {
+        Ok((8 + length).saturating_sub(buffer.len()))
+    }
 }
 
 /// The next whole report. A frame that cannot be read is skipped: the files hold everything that matters.
@@ -363,6 +373,24 @@ pub fn runner_process(dir: &Path) -> Option<host::Process> {
     let same_boot = meta["boot_id"].as_str().is_none_or(|id| id == host::boot_id());
     let same_start = meta["start_time"].as_u64().is_none_or(|start| start == process.start_time);
     (same_boot && same_start).then_some(process)
+}
+
+/// Kills what is left of the agent's process group, if the number still means that group.
+fn kill_group(dir: &Path) {
+    let Some(leader) = agent_pid(dir) else { return };
+    let meta: Option<serde_json::Value> =
+        std::fs::read(dir.join(spool::META)).ok().and_then(|meta| serde_json::from_slice(&meta).ok());
+    let started = meta.as_ref().and_then(|meta| meta["agent_start_time"].as_u64());
+    let same_boot =
+        meta.as_ref().and_then(|meta| meta["boot_id"].as_str()).is_some_and(|id| id == host::boot_id());
+    // While the group lives, no new process gets its number; a living process of that number must be the agent itself.
+    let stranger = host::process(leader).is_some_and(|process| Some(process.start_time) != started);
+    if let Some(group) = rustix::process::Pid::from_raw(leader)
+        && same_boot
+        && !stranger
+    {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
 }
 
 fn exit_file(dir: &Path) -> Option<Exit> {

@@ -66,6 +66,15 @@ struct Skipped {
 }
 
 impl Skipped {
+    fn begin(mut line: Vec<u8>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(&line);
+        let bytes = line.len() as u64;
+        line.truncate(HEAD);
+        line.shrink_to_fit();
+        Self { head: line, bytes, hash }
+    }
+
     fn finish(self) -> Line {
         let sha256 = hex(&self.hash.finalize());
         Line::Oversize { head: self.head, bytes: self.bytes, sha256 }
@@ -141,7 +150,7 @@ impl SpoolReader {
             None => {
                 let mut line = std::mem::take(&mut self.partial);
                 line.extend_from_slice(end);
-                Line::Whole(line)
+                if line.len() > MAX_LINE { Skipped::begin(line).finish() } else { Line::Whole(line) }
             }
         }
     }
@@ -155,11 +164,7 @@ impl SpoolReader {
             None => {
                 self.partial.extend_from_slice(rest);
                 if self.partial.len() > MAX_LINE {
-                    let mut hash = Sha256::new();
-                    hash.update(&self.partial);
-                    let bytes = self.partial.len() as u64;
-                    self.partial.truncate(HEAD);
-                    self.skipping = Some(Skipped { head: std::mem::take(&mut self.partial), bytes, hash });
+                    self.skipping = Some(Skipped::begin(std::mem::take(&mut self.partial)));
                 }
             }
         }
@@ -250,7 +255,8 @@ mod tests {
             file.write_all(piece).unwrap();
             got.extend(all(&mut reader).0);
         }
-        let whole: Vec<Line> = ["ab", "c", "dd"].iter().map(|text| Line::Whole(text.as_bytes().to_vec())).collect();
+        let whole: Vec<Line> =
+            ["ab", "c", "dd"].iter().map(|text| Line::Whole(text.as_bytes().to_vec())).collect();
         assert_eq!(got, whole);
         std::fs::remove_dir_all(dir).unwrap();
     }

@@ -94,8 +94,9 @@ impl Reader {
                 };
                 rows_of.entry(row.get(0)?).or_default().push((kind, row.get(2)?, row.get(3)?));
             }
-            let mut select = connection
-                .prepare_cached("SELECT no, id, head, generation, spool, last_ms, body FROM session ORDER BY no")?;
+            let mut select = connection.prepare_cached(
+                "SELECT no, id, head, generation, spool, last_ms, body FROM session ORDER BY no",
+            )?;
             let mut rows = select.query([])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
@@ -147,14 +148,20 @@ impl Reader {
             let mut rows = select.query(params![session, after as i64 + 1])?;
             let mut count = 0;
             'rows: while let Some(row) = rows.next()? {
-                let (first, last, epoch) =
-                    (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64);
+                let (first, last, epoch) = (
+                    row.get::<_, i64>(0)? as u64,
+                    row.get::<_, i64>(1)? as u64,
+                    row.get::<_, i64>(2)? as u64,
+                );
                 if last <= after {
                     continue;
                 }
                 let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-                let body: Cow<'_, [u8]> =
-                    if row.get::<_, i64>(3)? == 1 { Cow::Owned(zstd::decode_all(body)?) } else { Cow::Borrowed(body) };
+                let body: Cow<'_, [u8]> = if row.get::<_, i64>(3)? == 1 {
+                    Cow::Owned(zstd::decode_all(body)?)
+                } else {
+                    Cow::Borrowed(body)
+                };
                 for (seq, (at_ms, fact)) in (first..).zip(group::records(&body)) {
                     if seq <= after {
                         continue;

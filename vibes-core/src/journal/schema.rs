@@ -108,9 +108,12 @@ pub fn open(path: &Path, boot_id: &str, now_ms: i64) -> Result<Opened, StoreErro
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     let tx = connection.unchecked_transaction()?;
-    for (key, value) in
-        [("epoch", epoch.to_string()), ("fence", fence.to_string()), ("boot_id", boot_id.into()), ("clean", "0".into())]
-    {
+    for (key, value) in [
+        ("epoch", epoch.to_string()),
+        ("fence", fence.to_string()),
+        ("boot_id", boot_id.into()),
+        ("clean", "0".into()),
+    ] {
         set_meta(&tx, key, &value)?;
     }
     tx.commit()?;
@@ -154,9 +157,11 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     migrations().to_latest(&mut connection).map_err(|error| StoreError::Failed(error.to_string()))?;
     // Touches every table: a file that opens but cannot be read is found here, not in the middle of a turn.
     for table in ["meta", "session", "records", "item"] {
-        let _: i64 = connection.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |row| {
-            row.get(0)
-        })?;
+        let _: i64 = connection.query_row(
+            &format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"),
+            [],
+            |row| row.get(0),
+        )?;
     }
     connection.query_row("SELECT count(*), sum(length(body)) FROM session", [], |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -191,7 +196,9 @@ fn salvage(from: &Path, into: &Connection) -> (u64, u64) {
         }
         let Ok(mut rows) = select.query([]) else { return };
         let marks = vec!["?"; columns].join(",");
-        let Ok(mut insert) = into.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({marks})")) else { return };
+        let Ok(mut insert) = into.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({marks})")) else {
+            return;
+        };
         while let Ok(Some(row)) = rows.next() {
             let values: Result<Vec<rusqlite::types::Value>, _> = (0..columns).map(|at| row.get(at)).collect();
             if let Ok(values) = values
@@ -231,9 +238,12 @@ pub fn check(path: &Path) -> Result<Vec<String>, StoreError> {
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (id, head, last, count): (String, i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?);
+        let (id, head, last, count): (String, i64, i64, i64) =
+            (row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?);
         if head != last || count != head {
-            wrong.push(format!("session {id}: head is {head}, records reach {last} and there are {count} of them"));
+            wrong.push(format!(
+                "session {id}: head is {head}, records reach {last} and there are {count} of them"
+            ));
         }
     }
     Ok(wrong)

@@ -46,7 +46,8 @@ impl Writer {
         let (jobs, inbox) = mpsc::channel(QUEUE);
         let (synced_tx, synced) = watch::channel(0);
         let runtime = tokio::runtime::Handle::current();
-        let desk = Desk { connection: opened.connection, txn: 0, full: true, synced: synced_tx, dirty: false };
+        let desk =
+            Desk { connection: opened.connection, txn: 0, full: true, synced: synced_tx, dirty: false };
         thread::Builder::new().name("store-writer".into()).spawn(move || desk.run(inbox, &runtime))?;
         Ok(Self { jobs, synced })
     }
@@ -202,8 +203,9 @@ impl Desk {
             self.full = sync;
         }
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let done = work(&self.connection)
-            .and_then(|()| Ok(self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?));
+        let done = work(&self.connection).and_then(|()| {
+            Ok(self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?)
+        });
         if let Err(error) = done {
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
@@ -228,7 +230,9 @@ impl Desk {
                 })
                 .optional()?;
             if let Some((no, id)) = found {
-                let id = id.parse().map_err(|_| StoreError::Failed(format!("stored id {id:?} is no session id")))?;
+                let id = id
+                    .parse()
+                    .map_err(|_| StoreError::Failed(format!("stored id {id:?} is no session id")))?;
                 return Ok((no, id, false));
             }
         }

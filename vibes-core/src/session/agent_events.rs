@@ -14,11 +14,8 @@ use crate::agent::{
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use vibes_protocol::{
-    model::{
-        ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome,
-        fact,
-    },
+use vibes_protocol::model::{
+    ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome, fact,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -124,7 +121,8 @@ impl Step<'_> {
     }
 
     fn question(&mut self, question: Question) {
-        let cancelled = self.s.body.turn.as_ref().is_some_and(|turn| turn.cancelled) || self.s.body.stopping.is_some();
+        let cancelled =
+            self.s.body.turn.as_ref().is_some_and(|turn| turn.cancelled) || self.s.body.stopping.is_some();
         if cancelled {
             // The turn is being ended: the agent may not have heard yet.
             self.send(|codec, out| codec.answer(&question.rpc_id, None, out));
@@ -159,7 +157,8 @@ impl Step<'_> {
     }
 
     fn withdrawn(&mut self, rpc_id: &Value) {
-        let found = self.s.pending.iter().find(|(_, pending)| pending.rpc_id == *rpc_id).map(|(id, _)| id.clone());
+        let found =
+            self.s.pending.iter().find(|(_, pending)| pending.rpc_id == *rpc_id).map(|(id, _)| id.clone());
         let Some(permission_id) = found else { return };
         self.s.pending.remove(&permission_id);
         self.decided(&permission_id, "the agent (it took the request back)");
@@ -269,7 +268,11 @@ impl Step<'_> {
             return;
         }
         // A runner that was lost before the agent heard a word has done nothing: it is simply started again.
-        if was_lost && gone.last_in_seq == 0 && !self.s.body.codec.ready && self.s.body.state == SessionState::Starting {
+        if was_lost
+            && gone.last_in_seq == 0
+            && !self.s.body.codec.ready
+            && self.s.body.state == SessionState::Starting
+        {
             self.start_agent(None);
             return;
         }
@@ -288,7 +291,8 @@ impl Step<'_> {
             self.record(fact::AgentStderr { text: gone.stderr.clone() });
         }
         let last_words = gone.stderr.lines().last().unwrap_or_default();
-        let reason = if last_words.is_empty() || clean { why.clone() } else { format!("{why}: {last_words}") };
+        let reason =
+            if last_words.is_empty() || clean { why.clone() } else { format!("{why}: {last_words}") };
         self.keep_undelivered(gone.last_in_seq);
         self.resolve_all(Outcome::Withdrawn, None);
         let in_turn = self.s.body.turn.is_some();

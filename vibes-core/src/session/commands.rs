@@ -7,13 +7,10 @@ use super::{
     state::{Goal, KEY_LIFE_MS, MAX_QUEUED, Queued},
     step::Step,
 };
-use crate::ownership::{Denied, Joiner};
+use crate::ownership::{Denied, Joiner, Seat};
 use serde_json::{Map, Value, json};
-use vibes_protocol::{
-    model::{
-        CodedError, ErrorCode, Outcome, RemovedReason, Role, SessionState, SuspendReason,
-        fact,
-    },
+use vibes_protocol::model::{
+    ClientId, CodedError, ErrorCode, Outcome, RemovedReason, Role, SessionState, SuspendReason, fact,
 };
 
 impl Step<'_> {
@@ -28,11 +25,20 @@ impl Step<'_> {
         }
     }
 
-    fn try_command(&mut self, caller: &Caller, command: Command, tag: Tag) -> Result<Option<Reply>, CodedError> {
+    fn try_command(
+        &mut self,
+        caller: &Caller,
+        command: Command,
+        tag: Tag,
+    ) -> Result<Option<Reply>, CodedError> {
         if self.s.ownership.role(caller.client) == Some(Role::Viewer)
             && !matches!(
                 command,
-                Command::Join(_) | Command::Leave | Command::Drop { .. } | Command::Look | Command::NoteRefused { .. }
+                Command::Join(_)
+                    | Command::Leave
+                    | Command::Drop { .. }
+                    | Command::Look
+                    | Command::NoteRefused { .. }
             )
         {
             let message = format!("this client joined {} to read only; attach again to write", self.name());
@@ -93,7 +99,9 @@ impl Step<'_> {
                     return Err(self.wrong_state("it is suspended already"));
                 }
                 if self.s.body.turn.is_some() && !now {
-                    return Err(self.wrong_state("a turn is running: interrupt it first, or suspend with --now"));
+                    return Err(
+                        self.wrong_state("a turn is running: interrupt it first, or suspend with --now")
+                    );
                 }
                 self.s.stop_waiters.push(tag);
                 self.begin_stop(Goal::Suspend(SuspendReason::User), None, Some(by));
@@ -150,25 +158,13 @@ impl Step<'_> {
             }
             Command::Update(update) => self.update(*update),
             Command::Transfer(to) => {
-                let passed = self.s.ownership.transfer(caller.client, to, self.now).map_err(|why| self.denied(why))?;
+                let by = self.seat_of(caller);
+                let passed = self.s.ownership.transfer(by, to, self.now).map_err(|why| self.denied(why))?;
                 self.passed(passed);
                 Ok(Some(Reply::Ok))
             }
             Command::Take => {
-                // Whoever takes from beside its own seat (another window of the same terminal) takes for that seat.
-                let seat = self
-                    .s
-                    .ownership
-                    .in_order()
-                    .into_iter()
-                    .find(|(_, seat)| {
-                        seat.role == Role::Writer && seat.identity.is_some() && seat.identity == caller.identity
-                    })
-                    .map(|(client, _)| client);
-                let taker = match self.s.ownership.role(caller.client) {
-                    Some(_) => caller.client,
-                    None => seat.unwrap_or(caller.client),
-                };
+                let taker = self.seat_of(caller);
                 if self.s.ownership.role(taker).is_none() {
                     let passed = self.s.ownership.join(
                         Joiner {
@@ -228,7 +224,7 @@ impl Step<'_> {
             let message = format!("{MAX_QUEUED} prompts wait in {} already; try again later", self.name());
             return Err(CodedError::new(ErrorCode::Busy, message));
         }
-        let queued = body.turn.is_some() || !body.queue.is_empty() || !body.codec.ready;
+        let queued = body.turn.is_some() || !body.queue.is_empty();
         let by = Self::actor(caller);
         self.s.remember_words(&format!(" {}", Self::text_of(&content)));
         let seq = self.record(fact::Input { content: content.clone(), by: by.clone(), queued });
@@ -271,21 +267,33 @@ impl Step<'_> {
         }
         let options = &pending.permission.options;
         let offered = || {
-            let list: Vec<String> = options.iter().map(|option| format!("{} ({})", option.option_id, option.kind)).collect();
+            let list: Vec<String> =
+                options.iter().map(|option| format!("{} ({})", option.option_id, option.kind)).collect();
             list.join(", ")
         };
         let option = match (&answer.option_id, answer.decision) {
-            (Some(wanted), _) => options.iter().find(|option| option.option_id == *wanted).ok_or_else(|| {
-                CodedError::new(ErrorCode::BadRequest, format!("option_id: the agent offers {}", offered()))
-            })?,
+            (Some(wanted), _) => {
+                options.iter().find(|option| option.option_id == *wanted).ok_or_else(|| {
+                    CodedError::new(
+                        ErrorCode::BadRequest,
+                        format!("option_id: the agent offers {}", offered()),
+                    )
+                })?
+            }
             (None, Some(decision)) => {
                 options.iter().find(|option| option.kind == decision.as_kind()).ok_or_else(|| {
                     let kind = decision.as_kind();
-                    CodedError::new(ErrorCode::BadRequest, format!("decision: no {kind}; the agent offers {}", offered()))
+                    CodedError::new(
+                        ErrorCode::BadRequest,
+                        format!("decision: no {kind}; the agent offers {}", offered()),
+                    )
                 })?
             }
             (None, None) => {
-                return Err(CodedError::new(ErrorCode::BadRequest, "option_id or decision: one of them is needed"));
+                return Err(CodedError::new(
+                    ErrorCode::BadRequest,
+                    "option_id or decision: one of them is needed",
+                ));
             }
         };
         let (option_id, allows, rpc_id) = (option.option_id.clone(), option.allows(), pending.rpc_id.clone());
@@ -309,7 +317,8 @@ impl Step<'_> {
     fn update(&mut self, update: MetadataUpdate) -> Result<Option<Reply>, CodedError> {
         let current = self.s.body.version;
         if update.version.is_some_and(|version| version != current) {
-            let message = format!("{} is at version {current}; read it again and repeat the change", self.name());
+            let message =
+                format!("{} is at version {current}; read it again and repeat the change", self.name());
             return Err(CodedError::new(ErrorCode::VersionConflict, message));
         }
         let body = &mut self.s.body;
@@ -357,6 +366,22 @@ impl Step<'_> {
         self.record(fact::MetadataChanged { version: self.s.body.version, changes });
     }
 
+    /// The seat a caller acts for: its own or, for one that did not join, that of the same person at the same
+    /// terminal (`vibes take` beside an attached window).
+    fn seat_of(&self, caller: &Caller) -> ClientId {
+        let same = |seat: &Seat| {
+            seat.role == Role::Writer && seat.identity.is_some() && seat.identity == caller.identity
+        };
+        let ownership = &self.s.ownership;
+        if ownership.role(caller.client).is_some() {
+            return caller.client;
+        }
+        let owner = ownership.owner.filter(|owner| ownership.seats.get(owner).is_some_and(same));
+        let beside =
+            || ownership.in_order().into_iter().find(|(_, seat)| same(seat)).map(|(client, _)| client);
+        owner.or_else(beside).unwrap_or(caller.client)
+    }
+
     fn must_live(&self) -> Result<(), CodedError> {
         if self.s.body.state.is_ended() { Err(self.wrong_state("it has ended already")) } else { Ok(()) }
     }
@@ -370,13 +395,17 @@ impl Step<'_> {
         let owner = self.s.ownership.owner.and_then(|owner| self.s.ownership.seats.get(&owner));
         let owner = owner.and_then(|seat| seat.identity.as_deref()).unwrap_or("another client");
         match why {
-            Denied::NotOwner => {
-                CodedError::new(ErrorCode::NotOwner, format!("{} is owned by {owner}; take it first", self.name()))
+            Denied::NotOwner => CodedError::new(
+                ErrorCode::NotOwner,
+                format!("{} is owned by {owner}; take it first", self.name()),
+            ),
+            Denied::NotSubscribed => CodedError::new(
+                ErrorCode::NotSubscribed,
+                format!("that client is not subscribed to {}", self.name()),
+            ),
+            Denied::Viewer => {
+                CodedError::new(ErrorCode::ReadOnly, "a viewer cannot own a session".to_owned())
             }
-            Denied::NotSubscribed => {
-                CodedError::new(ErrorCode::NotSubscribed, format!("that client is not subscribed to {}", self.name()))
-            }
-            Denied::Viewer => CodedError::new(ErrorCode::ReadOnly, "a viewer cannot own a session".to_owned()),
         }
     }
 

@@ -4,17 +4,12 @@
 //! change is committed. One closed set each: what can happen here is answered by reading one type.
 
 use crate::{
-    agent::{
-        link::Gone,
-        spool::Line,
-    },
+    agent::{link::Gone, spool::Line},
     ownership::Joiner,
 };
 use serde_json::{Map, Value};
-use vibes_protocol::{
-    model::{
-        ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionInfo,
-    },
+use vibes_protocol::model::{
+    ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionInfo,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -140,7 +135,11 @@ impl Command {
     pub fn needs_agent(&self) -> bool {
         matches!(
             self,
-            Self::Input { .. } | Self::Answer(_) | Self::SetOption { .. } | Self::WaitReady | Self::Resume { .. }
+            Self::Input { .. }
+                | Self::Answer(_)
+                | Self::SetOption { .. }
+                | Self::WaitReady
+                | Self::Resume { .. }
         )
     }
 

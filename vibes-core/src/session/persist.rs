@@ -60,11 +60,25 @@ impl Saved {
         let key = |generation: u64, number: u64| [generation.to_be_bytes(), number.to_be_bytes()].concat();
         if self.generation == state.body.generation {
             let generation = self.generation;
-            diff(&mut changes, RowKind::Outbox, &self.outbox, &state.outbox, |n| key(generation, *n), Vec::clone);
+            diff(
+                &mut changes,
+                RowKind::Outbox,
+                &self.outbox,
+                &state.outbox,
+                |n| key(generation, *n),
+                Vec::clone,
+            );
         } else {
             // Frames belong to their generation: the old ones go, whatever numbers they share with the new.
             let none = BTreeMap::new();
-            diff(&mut changes, RowKind::Outbox, &self.outbox, &none, |n| key(self.generation, *n), Vec::clone);
+            diff(
+                &mut changes,
+                RowKind::Outbox,
+                &self.outbox,
+                &none,
+                |n| key(self.generation, *n),
+                Vec::clone,
+            );
             let generation = state.body.generation;
             diff(&mut changes, RowKind::Outbox, &none, &state.outbox, |n| key(generation, *n), Vec::clone);
         }

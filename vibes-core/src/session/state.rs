@@ -12,12 +12,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
-use vibes_protocol::{
-    model::{
-        ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionId, SessionInfo, SessionState,
-        SuspendReason,
-        fact::Actor,
-    },
+use vibes_protocol::model::{
+    ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionId,
+    SessionInfo, SessionState, SuspendReason, fact::Actor,
 };
 
 /// The most prompts that may wait in one session.

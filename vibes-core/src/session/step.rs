@@ -8,12 +8,10 @@ use super::{
 };
 use crate::{agent::Outgoing, lifecycle, ownership::Passed};
 use serde_json::{Value, json};
-use vibes_protocol::{
-    model::{
-        CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState, SuspendReason,
-        TurnOutcome,
-        fact::{self, Actor},
-    },
+use vibes_protocol::model::{
+    CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState,
+    SuspendReason, TurnOutcome,
+    fact::{self, Actor},
 };
 
 /// What a step leads to.
@@ -135,9 +133,8 @@ impl Step<'_> {
     /// Records that ownership passed on, and tells everybody.
     pub fn passed(&mut self, passed: Option<Passed>) {
         let Some(Passed { owner, cause }) = passed else { return };
-        let owner_label = owner
-            .and_then(|owner| self.s.ownership.seats.get(&owner))
-            .and_then(|seat| seat.identity.clone());
+        let owner_label =
+            owner.and_then(|owner| self.s.ownership.seats.get(&owner)).and_then(|seat| seat.identity.clone());
         self.record(fact::OwnershipChanged { owner_id: owner, owner_label, cause: cause.to_owned() });
         self.effect(Effect::Notice(Notice::Ownership(self.s.body.id, owner)));
     }
@@ -234,7 +231,10 @@ impl Step<'_> {
             if outcome != Outcome::Withdrawn {
                 self.send(|codec, out| codec.answer(&pending.rpc_id, None, out));
             }
-            self.decided(&permission_id, by.map_or("the session", |by| by.label.as_deref().unwrap_or("another client")));
+            self.decided(
+                &permission_id,
+                by.map_or("the session", |by| by.label.as_deref().unwrap_or("another client")),
+            );
             self.record(fact::PermissionResolved {
                 permission_id,
                 outcome,
@@ -267,7 +267,12 @@ impl Step<'_> {
     }
 
     /// Ends the running turn in the ledger.
-    pub fn end_turn(&mut self, outcome: TurnOutcome, stop_reason: &str, error: Option<String>) -> Option<Turn> {
+    pub fn end_turn(
+        &mut self,
+        outcome: TurnOutcome,
+        stop_reason: &str,
+        error: Option<String>,
+    ) -> Option<Turn> {
         let turn = self.s.body.turn.take()?;
         self.record(fact::TurnEnded {
             turn: turn.number,
@@ -291,7 +296,8 @@ impl Step<'_> {
         }
         let turn = self.s.body.turn.is_some();
         // A turn gets a moment to end in order, unless there is nobody who could end it.
-        let grace = (turn && self.s.body.running && self.s.link == Link::Live).then_some(self.now + CANCEL_MS);
+        let grace =
+            (turn && self.s.body.running && self.s.link == Link::Live).then_some(self.now + CANCEL_MS);
         if grace.is_some() {
             self.cancel_turn(by.as_ref());
         }
@@ -329,7 +335,10 @@ impl Step<'_> {
         }
         if to.is_ended() && !left.is_empty() {
             // Said where the session is looked at later, besides the answer to whoever asked.
-            self.record(fact::TailLost { offset: self.s.spool.offset, why: format!("processes are left: {left:?}") });
+            self.record(fact::TailLost {
+                offset: self.s.spool.offset,
+                why: format!("processes are left: {left:?}"),
+            });
         }
         let reason = stopping.reason.clone().or_else(|| match stopping.goal {
             Goal::Suspend(why) => Some(why.as_str().to_owned()),
@@ -349,7 +358,10 @@ impl Step<'_> {
                 self.refuse(
                     tag,
                     ErrorCode::KillFailed,
-                    format!("the session has ended, but these processes are still alive: {}", pids.join(", ")),
+                    format!(
+                        "the session has ended, but these processes are still alive: {}",
+                        pids.join(", ")
+                    ),
                 );
             }
         }

@@ -102,9 +102,10 @@ impl SessionHandle {
         async move {
             match sent {
                 Ok(()) => answer.await.unwrap_or_else(|_| Err(stopping())),
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    Err(CodedError::new(ErrorCode::Busy, "the session has more requests than it can take; try again"))
-                }
+                Err(mpsc::error::TrySendError::Full(_)) => Err(CodedError::new(
+                    ErrorCode::Busy,
+                    "the session has more requests than it can take; try again",
+                )),
                 Err(mpsc::error::TrySendError::Closed(_)) => Err(stopping()),
             }
         }
@@ -333,8 +334,12 @@ impl Task {
                 self.sent = standing.last_in_seq;
                 (self.change(vec![Event::Up(standing)], false).await, false, false)
             }
-            Held::Event(LinkEvent::CaughtUp) => (self.change(vec![Event::CaughtUp], false).await, false, true),
-            Held::Event(LinkEvent::Acked(frame)) => (self.change(vec![Event::Acked(*frame)], false).await, false, false),
+            Held::Event(LinkEvent::CaughtUp) => {
+                (self.change(vec![Event::CaughtUp], false).await, false, true)
+            }
+            Held::Event(LinkEvent::Acked(frame)) => {
+                (self.change(vec![Event::Acked(*frame)], false).await, false, false)
+            }
             Held::Event(LinkEvent::Refused(frame, why)) => {
                 // What follows a refused frame is refused too, for the gap it leaves: only the first one counts.
                 let first = *frame <= self.sent && self.state.outbox.contains_key(frame);
@@ -351,7 +356,9 @@ impl Task {
             Held::Event(LinkEvent::Blocked(blocked)) => {
                 (self.change(vec![Event::Blocked(*blocked)], false).await, false, false)
             }
-            Held::Event(LinkEvent::Gone(gone)) => (self.change(vec![Event::Gone(gone)], true).await, true, true),
+            Held::Event(LinkEvent::Gone(gone)) => {
+                (self.change(vec![Event::Gone(gone)], true).await, true, true)
+            }
             Held::Started(Ok(())) => {
                 self.open_link(0);
                 (true, false, false)
@@ -372,8 +379,10 @@ impl Task {
         }
         if caught_up && self.adopting.take().is_some() {
             let parked = std::mem::take(&mut self.parked);
-            let events: Vec<_> =
-                parked.into_iter().map(|(caller, command, tag)| Event::Command(caller, command, tag)).collect();
+            let events: Vec<_> = parked
+                .into_iter()
+                .map(|(caller, command, tag)| Event::Command(caller, command, tag))
+                .collect();
             if !events.is_empty() {
                 self.change(events, true).await;
             }
@@ -465,7 +474,11 @@ impl Task {
                 if first_acts {
                     self.act_unrecorded(&out.effects, &next);
                 }
-                let code = if matches!(error, StoreError::Full) { ErrorCode::StoreFull } else { ErrorCode::StoreFailed };
+                let code = if matches!(error, StoreError::Full) {
+                    ErrorCode::StoreFull
+                } else {
+                    ErrorCode::StoreFailed
+                };
                 for tag in asked {
                     self.answer(tag, Err(CodedError::new(code, error.to_string())));
                 }

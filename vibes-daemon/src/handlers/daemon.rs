@@ -13,7 +13,7 @@ use vibes_protocol::{
     PROTOCOL_VERSION,
     codec::MAX_CLIENT_LINE,
     wire::{
-        ErrorCode, Message, CodedError,
+        CodedError, ErrorCode, Message,
         message::{AgentInfo, Limits, RunnerInfo},
         request::{Hello, StopDaemon},
     },
@@ -26,7 +26,8 @@ const MIN_HEARTBEAT_MS: u64 = 100;
 
 /// Introduces the client.
 pub fn hello(connection: &Arc<Connection>, request_id: Option<String>, body: Hello) -> Answer {
-    let refuse = |code, message: String| Answer::Now(error(request_id.clone(), None, CodedError::new(code, message)));
+    let refuse =
+        |code, message: String| Answer::Now(error(request_id.clone(), None, CodedError::new(code, message)));
     if body.protocol != PROTOCOL_VERSION {
         let message = format!(
             "this daemon speaks protocol {PROTOCOL_VERSION}, the client asked for {}: use the vibes of the same \

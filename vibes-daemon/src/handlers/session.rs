@@ -11,16 +11,20 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use vibes_core::{
     agent::launch,
     ownership::Joiner,
-    session::{Command, Plan, Reply, SessionHandle, event::{Looked, MetadataUpdate}},
+    session::{
+        Command, Plan, Reply, SessionHandle,
+        event::{Looked, MetadataUpdate},
+    },
     sessions::store_error,
 };
 use vibes_protocol::{
     model::{OrphanPolicy, Role, SessionId, SessionInfo},
     wire::{
-        ErrorCode, Message, CodedError,
+        CodedError, ErrorCode, Message,
         message::SubscribedSession,
         request::{
-            After, CreateSession, Input, ListSessions, ReadRecords, ResumeSession, Subscribe, Unsubscribe, UpdateSession,
+            After, CreateSession, Input, ListSessions, ReadRecords, ResumeSession, Subscribe, Unsubscribe,
+            UpdateSession,
         },
     },
 };
@@ -36,7 +40,12 @@ fn later(answer: impl Future<Output = Said> + Send + 'static) -> Answer {
 }
 
 /// Asks a session for something whose answer is `ok`, or the record of a prompt.
-pub fn ask(connection: &Arc<Connection>, request_id: RequestId, session_id: &str, command: Command) -> Answer {
+pub fn ask(
+    connection: &Arc<Connection>,
+    request_id: RequestId,
+    session_id: &str,
+    command: Command,
+) -> Answer {
     ask_with_env(connection, request_id, session_id, command, None)
 }
 
@@ -71,7 +80,8 @@ pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessi
         let in_states = body.states.as_ref().is_none_or(|states| states.contains(&info.state));
         let in_agent = body.agent.as_ref().is_none_or(|agent| *agent == info.agent);
         let in_text = wanted_text.as_ref().is_none_or(|text| {
-            let hay = [info.name.as_deref(), info.description.as_deref(), info.preview.as_deref(), Some(&info.cwd)];
+            let hay =
+                [info.name.as_deref(), info.description.as_deref(), info.preview.as_deref(), Some(&info.cwd)];
             info.id.to_string().starts_with(text.as_str())
                 || hay.into_iter().flatten().any(|hay| hay.to_lowercase().contains(text.as_str()))
         });
@@ -86,7 +96,8 @@ pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessi
     let ended = if ended_too { 0 } else { all.iter().filter(|info| info.state.is_ended()).count() as u32 };
     let mut found = all.iter().filter(|info| (ended_too || !info.state.is_ended()) && fits(info)).peekable();
     if let Some(cursor) = &body.cursor {
-        let Some((ms, id)) = cursor.split_once(':').and_then(|(ms, id)| Some((ms.parse::<i64>().ok()?, id))) else {
+        let Some((ms, id)) = cursor.split_once(':').and_then(|(ms, id)| Some((ms.parse::<i64>().ok()?, id)))
+        else {
             let why = CodedError::new(ErrorCode::BadRequest, "cursor: not one that this daemon gave");
             return refused(request_id, None, why);
         };
@@ -160,7 +171,8 @@ async fn try_create(
     if let Some(key) = &key
         && let Some(handle) = server.sessions.created_with(key).await?
     {
-        return begin(connection, &handle, body.subscribe, body.prompt, Some(key.clone()), body.wait_ready).await;
+        return begin(connection, &handle, body.subscribe, body.prompt, Some(key.clone()), body.wait_ready)
+            .await;
     }
     let reserved = server.sessions.reserve(body.name.as_deref(), None)?;
     let plan = Plan {
@@ -351,7 +363,8 @@ pub fn unsubscribe(connection: &Arc<Connection>, request_id: RequestId, body: Un
 
 /// Gives the agent a prompt.
 pub fn input(connection: &Arc<Connection>, request_id: RequestId, body: Input) -> Answer {
-    let command = Command::Input { content: body.content.into_blocks(), key: body.idempotency_key, now: body.now };
+    let command =
+        Command::Input { content: body.content.into_blocks(), key: body.idempotency_key, now: body.now };
     ask(connection, request_id, &body.session_id, command)
 }
 

@@ -92,9 +92,12 @@ fn a_known_conversation_is_resumed_loaded_or_opened_anew() {
         peer.acp.conversation = Some("old".into());
         peer.acp.start(opening(), &mut peer.out);
         peer.sent();
-        peer.say(json!({"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"agentCapabilities":capabilities}}));
+        peer.say(
+            json!({"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"agentCapabilities":capabilities}}),
+        );
         assert_eq!(peer.sent()[0]["method"], method);
-        let replay = peer.say(json!({"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"old","update":{
+        let replay = peer
+            .say(json!({"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"old","update":{
             "sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"history"}}}}));
         assert_eq!(replay.is_empty(), method != "session/new", "history is not journaled twice");
     }
@@ -124,7 +127,8 @@ fn a_turn_runs_from_prompt_to_result() {
     let prompt = peer.sent().remove(0);
     assert_eq!(prompt["params"]["prompt"][0]["text"], "hi");
     let update = json!({"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"yo"},"x":1});
-    let events = peer.say(json!({"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":update}}));
+    let events = peer
+        .say(json!({"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":update}}));
     assert_eq!(events, [AgentEvent::Update { raw: update.to_string(), hint: Hint::Text("yo".into()) }]);
     let events = peer.say(json!({"jsonrpc":"2.0","id":prompt["id"],"result":{"stopReason":"end_turn",
         "usage":{"inputTokens":3,"outputTokens":4},"_meta":{"vibes":{"exit_code":7}}}}));
@@ -174,7 +178,11 @@ fn what_is_not_served_is_refused_and_what_is_broken_is_kept() {
     ];
     for line in broken {
         let events = peer.raw(line);
-        assert!(matches!(events[..], [AgentEvent::Unparsed { .. }]), "{}: {events:?}", String::from_utf8_lossy(line));
+        assert!(
+            matches!(events[..], [AgentEvent::Unparsed { .. }]),
+            "{}: {events:?}",
+            String::from_utf8_lossy(line)
+        );
     }
     assert!(peer.raw("[".repeat(100_000).as_bytes()).len() == 1, "deep nesting");
     assert_eq!(peer.raw(b"   \r"), []);

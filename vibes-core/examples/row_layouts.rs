@@ -128,7 +128,9 @@ impl Store {
         connection.pragma_update(None, "cache_size", -8192)?;
         connection.pragma_update(None, "secure_delete", true)?;
         connection.execute_batch(layout.schema())?;
-        connection.execute_batch("CREATE TABLE session (no INTEGER PRIMARY KEY, head INTEGER NOT NULL, spool INTEGER NOT NULL)")?;
+        connection.execute_batch(
+            "CREATE TABLE session (no INTEGER PRIMARY KEY, head INTEGER NOT NULL, spool INTEGER NOT NULL)",
+        )?;
         for no in 0..SESSIONS {
             connection.execute("INSERT INTO session VALUES (?1, 0, 0)", [no as i64])?;
         }
@@ -156,8 +158,9 @@ impl Store {
                 Layout::Groups => {
                     self.body.clear();
                     (1..=count).for_each(|n| group::push_record(&mut self.body, 1_763_670_000_000, fact(n)));
-                    db.prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3, 1, 0, ?4)")?
-                        .execute(params![session as i64, (head + 1) as i64, (head + count) as i64, self.body])?;
+                    db.prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3, 1, 0, ?4)")?.execute(
+                        params![session as i64, (head + 1) as i64, (head + count) as i64, self.body],
+                    )?;
                 }
             }
             self.heads[session as usize] = head + count;
@@ -169,7 +172,9 @@ impl Store {
     /// Bytes in use per record, the write-ahead log folded in.
     fn bytes_per_record(&self) -> Outcome<f64> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        let number = |pragma: &str| self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, f64>(0));
+        let number = |pragma: &str| {
+            self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, f64>(0))
+        };
         let pages = number("page_count")? - number("freelist_count")?;
         Ok(pages * number("page_size")? / self.heads.iter().sum::<u64>() as f64)
     }
@@ -179,7 +184,8 @@ impl Store {
         let db = &self.connection;
         let mut loose: Vec<(i64, i64, Vec<u8>)> = Vec::new();
         {
-            let mut select = db.prepare_cached("SELECT first, last, body FROM records WHERE session = ?1 ORDER BY first")?;
+            let mut select =
+                db.prepare_cached("SELECT first, last, body FROM records WHERE session = ?1 ORDER BY first")?;
             let mut rows = select.query([session as i64])?;
             while let Some(row) = rows.next()? {
                 let (first, last, body): (i64, i64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -197,8 +203,12 @@ impl Store {
             let body = zstd::bulk::compress(&body, 3)?;
             db.prepare_cached("DELETE FROM records WHERE session = ?1 AND first BETWEEN ?2 AND ?3")?
                 .execute(params![session as i64, first, last])?;
-            db.prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3, 1, 1, ?4)")?
-                .execute(params![session as i64, first, last, body])?;
+            db.prepare_cached("INSERT INTO records VALUES (?1, ?2, ?3, 1, 1, ?4)")?.execute(params![
+                session as i64,
+                first,
+                last,
+                body
+            ])?;
         }
         db.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
@@ -213,11 +223,20 @@ impl Store {
 }
 
 /// A page after a cursor, copied out as a reader copies it: (records, last number).
-fn page(layout: Layout, db: &Connection, session: u64, after: u64, limit: (usize, usize), out: &mut Vec<u8>) -> Outcome<(usize, u64)> {
+fn page(
+    layout: Layout,
+    db: &Connection,
+    session: u64,
+    after: u64,
+    limit: (usize, usize),
+    out: &mut Vec<u8>,
+) -> Outcome<(usize, u64)> {
     out.clear();
     let (mut count, mut at) = (0, after);
     if layout != Layout::Groups {
-        let mut select = db.prepare_cached("SELECT seq, at_ms, epoch, fact FROM records WHERE session = ?1 AND seq > ?2 ORDER BY seq")?;
+        let mut select = db.prepare_cached(
+            "SELECT seq, at_ms, epoch, fact FROM records WHERE session = ?1 AND seq > ?2 ORDER BY seq",
+        )?;
         let mut rows = select.query(params![session as i64, after as i64])?;
         while let Some(row) = rows.next()? {
             out.extend_from_slice(row.get_ref(3)?.as_blob()?);
@@ -238,7 +257,9 @@ fn page(layout: Layout, db: &Connection, session: u64, after: u64, limit: (usize
         let body = row.get_ref(3)?.as_blob()?;
         let unpacked = if row.get::<_, i64>(2)? == 1 { zstd::decode_all(body)? } else { Vec::new() };
         let body = if unpacked.is_empty() { body } else { &unpacked };
-        for (seq, (at_ms, fact)) in (row.get::<_, i64>(0)? as u64..).zip(group::records(body)).filter(|(seq, _)| *seq > after) {
+        for (seq, (at_ms, fact)) in
+            (row.get::<_, i64>(0)? as u64..).zip(group::records(body)).filter(|(seq, _)| *seq > after)
+        {
             std::hint::black_box(at_ms);
             out.extend_from_slice(fact);
             (count, at) = (count + 1, seq);
@@ -367,10 +388,15 @@ fn main() -> Outcome<()> {
     let mut figures = Figures::default();
     let load = || fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load before: {}", load().trim());
-    let measured = (0..ROUNDS).try_for_each(|_| writing(&dir, &facts, &mut figures).and_then(|()| reading(&dir, &facts, &mut figures)));
+    let measured = (0..ROUNDS).try_for_each(|_| {
+        writing(&dir, &facts, &mut figures).and_then(|()| reading(&dir, &facts, &mut figures))
+    });
     fs::remove_dir_all(&dir)?;
     measured?;
-    println!("load after: {}\n\n| figure | layout | median | range of {ROUNDS} |\n|---|---|---|---|", load().trim());
+    println!(
+        "load after: {}\n\n| figure | layout | median | range of {ROUNDS} |\n|---|---|---|---|",
+        load().trim()
+    );
     figures.print();
     Ok(())
 }

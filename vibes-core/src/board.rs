@@ -62,7 +62,10 @@ impl Board {
 
     /// Wakes `listener` at every notice.
     pub fn listen(&self, listener: &Arc<Notify>) {
-        self.ring().listeners.push(Arc::downgrade(listener));
+        let mut ring = self.ring();
+        // A quiet board still sees clients come and go.
+        ring.listeners.retain(|listener| listener.strong_count() > 0);
+        ring.listeners.push(Arc::downgrade(listener));
     }
 
     /// What was posted after `cursor`.

@@ -112,6 +112,7 @@ impl Feed {
     /// Wakes `listener` at every publication from now on, until it is dropped or removed.
     pub fn listen(&self, listener: &Arc<Notify>) {
         let mut tail = self.tail();
+        tail.listeners.retain(|listener| listener.strong_count() > 0);
         let weak = Arc::downgrade(listener);
         if !tail.listeners.iter().any(|known| known.ptr_eq(&weak)) {
             tail.listeners.push(weak);

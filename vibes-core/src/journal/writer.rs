@@ -14,6 +14,8 @@ use vibes_protocol::model::{Seq, SessionId};
 const QUEUE: usize = 4096;
 /// How many changes one transaction takes.
 const GROUP: usize = 512;
+/// How much one packing transaction takes in, in bytes: about 5 ms of work, which is what a commit may have to wait.
+const PACK_STEP: usize = 1024 * 1024;
 /// How long the writer waits for work before it checkpoints what it wrote.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -118,11 +120,7 @@ impl Desk {
             };
             match job {
                 None => {
-                    for (session, through) in packs.drain(..) {
-                        if let Err(error) = self.pack(session, through) {
-                            tracing::warn!(session, %error, "records stay unpacked");
-                        }
-                    }
+                    self.pack_while_idle(&mut packs, &inbox);
                     self.checkpoint();
                 }
                 Some(Job::Pack(session, through)) => packs.push((session, through)),
@@ -248,9 +246,29 @@ impl Desk {
         Ok((self.connection.last_insert_rowid(), new.id, true))
     }
 
-    /// Replaces small groups by compressed ones of up to [`group::PACKED_GROUP`] bytes, in one transaction.
-    fn pack(&mut self, session: SessionNo, through: Seq) -> Result<(), StoreError> {
-        let mut loose: Vec<(i64, i64, i64, Vec<u8>)> = Vec::new();
+    /// Packs one more step of each session that asks for it, as long as nobody waits.
+    fn pack_while_idle(&mut self, packs: &mut Vec<(SessionNo, Seq)>, inbox: &mpsc::Receiver<Job>) {
+        while inbox.is_empty()
+            && let Some((session, through)) = packs.last().copied()
+        {
+            match self.pack(session, through) {
+                Ok(true) => {}
+                Ok(false) => {
+                    packs.pop();
+                }
+                Err(error) => {
+                    tracing::warn!(session, %error, "records stay unpacked");
+                    packs.pop();
+                }
+            }
+        }
+    }
+
+    /// Replaces small groups by compressed ones of up to [`group::PACKED_GROUP`] bytes, one transaction of a few of
+    /// them at a time. `true` when there is more to do.
+    fn pack(&mut self, session: SessionNo, through: Seq) -> Result<bool, StoreError> {
+        let mut packed: Vec<(i64, i64, i64, Vec<u8>)> = Vec::new();
+        let (mut bytes, mut more) = (0, false);
         {
             let mut select = self.connection.prepare_cached(
                 "SELECT first, last, epoch, body FROM records
@@ -258,25 +276,29 @@ impl Desk {
             )?;
             let mut rows = select.query(params![session, through as i64])?;
             while let Some(row) = rows.next()? {
-                loose.push((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-            }
-        }
-        let mut packed: Vec<(i64, i64, i64, Vec<u8>)> = Vec::new();
-        for (first, last, epoch, body) in loose {
-            match packed.last_mut() {
-                Some((_, end, its_epoch, bytes))
-                    if *its_epoch == epoch
-                        && *end + 1 == first
-                        && bytes.len() + body.len() <= group::PACKED_GROUP =>
-                {
-                    *end = last;
-                    bytes.extend_from_slice(&body);
+                let (first, last, epoch) =
+                    (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
+                let body = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+                if bytes > 0 && bytes + body.len() > PACK_STEP {
+                    more = true;
+                    break;
                 }
-                _ => packed.push((first, last, epoch, body)),
+                bytes += body.len();
+                match packed.last_mut() {
+                    Some((_, end, its_epoch, whole))
+                        if *its_epoch == epoch
+                            && *end + 1 == first
+                            && whole.len() + body.len() <= group::PACKED_GROUP =>
+                    {
+                        *end = last;
+                        whole.extend_from_slice(body);
+                    }
+                    _ => packed.push((first, last, epoch, body.to_vec())),
+                }
             }
         }
         if packed.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         self.transaction(false, |connection| {
             for (first, last, epoch, body) in &packed {
@@ -292,7 +314,7 @@ impl Desk {
             }
             Ok(())
         })?;
-        Ok(())
+        Ok(more)
     }
 
     fn checkpoint(&mut self) {

@@ -25,8 +25,8 @@ pub struct Out {
 
 /// Times of the stop ladder, in milliseconds.
 pub const CANCEL_MS: i64 = 2_000;
-const EOF_MS: u32 = 2_000;
-const TERM_MS: u32 = 3_000;
+/// After closing stdin and after TERM.
+pub const LADDER_MS: (u32, u32) = (2_000, 3_000);
 
 /// One step under way.
 pub struct Step<'a> {
@@ -313,7 +313,8 @@ impl Step<'_> {
             stopping.cancel_until_ms = None;
         }
         if self.s.body.running {
-            self.effect(Effect::Stop { eof_ms: EOF_MS, term_ms: TERM_MS });
+            let (eof_ms, term_ms) = LADDER_MS;
+            self.effect(Effect::Stop { eof_ms, term_ms });
         } else {
             self.stopped(&[]);
         }

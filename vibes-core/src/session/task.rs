@@ -124,6 +124,8 @@ fn stopping() -> CodedError {
 
 /// Work in hand from the link, kept until it is committed.
 enum Held {
+    /// Only what is owed.
+    Nothing,
     Event(LinkEvent),
     Started(Result<(), LaunchError>),
 }
@@ -151,6 +153,10 @@ struct Task {
     /// Until when no frame is given, after the runner said busy.
     sending_paused: Option<Instant>,
     held: Option<(Held, Instant)>,
+    /// Stops that were carried out and could not be recorded; they are recorded before anything else is.
+    owed: Vec<(Caller, Command)>,
+    /// Until when nothing is tried by itself, after the store refused.
+    refused_until: Instant,
     /// When the last `session_updated` was posted, and whether another is owed.
     noticed: Instant,
     notice_owed: bool,
@@ -189,6 +195,8 @@ pub fn spawn(
         sent: 0,
         sending_paused: None,
         held: None,
+        owed: Vec::new(),
+        refused_until: Instant::now(),
         noticed: Instant::now(),
         notice_owed: false,
         collect: None,
@@ -263,7 +271,8 @@ impl Task {
     fn deadline(&self) -> Option<Instant> {
         let wall = self.state.next_deadline_ms().map(|at| {
             let wait = u64::try_from(at - now_ms()).unwrap_or(0);
-            Instant::now() + Duration::from_millis(wait)
+            // A store that refuses is not asked in a tight loop.
+            (Instant::now() + Duration::from_millis(wait)).max(self.refused_until)
         });
         let notice = self.notice_owed.then_some(self.noticed + NOTICE_EVERY);
         let parked = (!self.parked.is_empty()).then_some(self.adopting).flatten();
@@ -286,7 +295,7 @@ impl Task {
                 self.answer(tag, Err(CodedError::new(ErrorCode::Adopting, message)));
             }
         }
-        if self.state.next_deadline_ms().is_some_and(|at| at <= now_ms()) {
+        if self.refused_until <= now && self.state.next_deadline_ms().is_some_and(|at| at <= now_ms()) {
             self.change(vec![Event::Tick], false).await;
         }
         if let Some((held, _)) = self.held.take_if(|(_, again)| *again <= now) {
@@ -319,7 +328,16 @@ impl Task {
     /// Takes in what came from the link, or keeps it in hand when the store refuses.
     async fn take(&mut self, held: Held) {
         let now = Instant::now();
+        while let Some((caller, command)) = self.owed.first().cloned() {
+            self.last_tag += 1;
+            if !self.commit(vec![Event::Command(caller, command, self.last_tag)], true).await {
+                self.held = Some((held, now + STORE_RETRY));
+                return;
+            }
+            self.owed.remove(0);
+        }
         let (done, over, caught_up) = match &held {
+            Held::Nothing => return,
             Held::Event(LinkEvent::Lines(chunk)) => {
                 let last = chunk.lines.len().saturating_sub(1);
                 let events = chunk.lines.iter().enumerate().map(|(at, line)| {
@@ -396,17 +414,37 @@ impl Task {
         self.sent = 0;
     }
 
-    /// Computes a change on a copy, commits it, adopts it, acts on it. `false` when the store refused.
+    /// A change whose stops are carried out even when they cannot be recorded.
     async fn change(&mut self, events: Vec<Event<'_>>, sync: bool) -> bool {
+        let stops: Vec<(Caller, Command)> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Command(caller, command, _) if command.acts_first() => {
+                    Some((caller.clone(), command.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        let done = self.commit(events, sync).await;
+        if !done {
+            for (caller, command) in stops {
+                self.stop_unrecorded(caller, command);
+            }
+        }
+        done
+    }
+
+    /// Computes a change on a copy, commits it, adopts it, acts on it. `false` when the store refused.
+    async fn commit(&mut self, events: Vec<Event<'_>>, sync: bool) -> bool {
         let now = now_ms();
         let mut next = self.state.clone();
         let mut out = Out::default();
         let mut asked = Vec::new();
-        let mut first_acts = false;
+        let mut stops = false;
         for event in events {
             if let Event::Command(_, command, tag) = &event {
                 asked.push(*tag);
-                first_acts |= command.acts_first();
+                stops |= command.acts_first();
             }
             step(&mut next, now, event, &mut out);
         }
@@ -471,39 +509,57 @@ impl Task {
             }
             Err(error) => {
                 tracing::error!(session = %self.state.body.id, %error, "a change could not be recorded");
-                if first_acts {
-                    self.act_unrecorded(&out.effects, &next);
-                }
+                self.refused_until = Instant::now() + STORE_RETRY;
+                let done = if stops {
+                    " (what was to be stopped is stopped, and recorded when there is room)"
+                } else {
+                    ""
+                };
                 let code = if matches!(error, StoreError::Full) {
                     ErrorCode::StoreFull
                 } else {
                     ErrorCode::StoreFailed
                 };
                 for tag in asked {
-                    self.answer(tag, Err(CodedError::new(code, error.to_string())));
+                    self.answer(tag, Err(CodedError::new(code, format!("{error}{done}"))));
                 }
                 false
             }
         }
     }
 
-    /// A full disk cannot keep a person from stopping an agent: stops and cancels go out although nothing could be
-    /// recorded. The state stays as it was; what the agent then does is taken in like anything else.
-    fn act_unrecorded(&mut self, effects: &[Effect], next: &State) {
-        let Some(link) = &self.link else { return };
-        for effect in effects {
-            if let Effect::Stop { eof_ms, term_ms } = effect {
-                link.order(Order::Stop { eof_ms: *eof_ms, term_ms: *term_ms });
-            }
+    /// A full disk cannot keep a person from stopping an agent: the stop goes out although nothing could be recorded,
+    /// and is owed to the journal. What the agent then does is taken in like anything else, after it.
+    fn stop_unrecorded(&mut self, caller: Caller, command: Command) {
+        let mut next = self.state.clone();
+        let mut out = Out::default();
+        step(&mut next, now_ms(), Event::Command(caller.clone(), command.clone(), 0), &mut out);
+        let refused = out.effects.iter().any(|effect| matches!(effect, Effect::Reply(_, Err(_))));
+        if refused
+            || self
+                .owed
+                .iter()
+                .any(|(_, owed)| std::mem::discriminant(owed) == std::mem::discriminant(&command))
+        {
+            return;
         }
-        if next.body.last_frame > self.state.body.last_frame {
-            // A cancel or a refusal: numbers are taken for good, so the state has to know that they are.
+        if let Some(link) = &self.link {
             for (number, bytes) in next.outbox.range(self.sent + 1..) {
                 let hash = Sha256::digest(bytes).into();
                 link.order(Order::Write { in_seq: *number, hash, bytes: bytes.clone() });
                 self.sent = *number;
             }
+            // The runner has these numbers now: they are never given to other frames.
             self.state.body.last_frame = next.body.last_frame;
+            if matches!(command, Command::Kill) {
+                let (eof_ms, term_ms) = crate::session::step::LADDER_MS;
+                link.order(Order::Stop { eof_ms, term_ms });
+            }
+        }
+        self.owed.push((caller, command));
+        // Something must wake the task when there is room again.
+        if self.held.is_none() {
+            self.held = Some((Held::Nothing, Instant::now() + STORE_RETRY));
         }
     }
 

@@ -46,21 +46,11 @@ pub fn ask(
     session_id: &str,
     command: Command,
 ) -> Answer {
-    ask_with_env(connection, request_id, session_id, command, None)
-}
-
-fn ask_with_env(
-    connection: &Arc<Connection>,
-    request_id: RequestId,
-    session_id: &str,
-    command: Command,
-    env: Option<BTreeMap<String, String>>,
-) -> Answer {
     let handle = match connection.server.sessions.resolve(session_id) {
         Ok(handle) => handle,
         Err(why) => return refused(request_id, None, why),
     };
-    let reply = handle.ask(&connection.caller(), command, env);
+    let reply = handle.ask(&connection.caller(), command, None);
     later(async move { said(request_id, handle.id, reply.await).into() })
 }
 
@@ -370,9 +360,23 @@ pub fn input(connection: &Arc<Connection>, request_id: RequestId, body: Input) -
 
 /// Starts an agent again.
 pub fn resume(connection: &Arc<Connection>, request_id: RequestId, body: ResumeSession) -> Answer {
-    let env = (!body.env.is_empty()).then(|| environment(connection, body.env));
-    let command = Command::Resume { context: body.additional_context };
-    ask_with_env(connection, request_id, &body.session_id, command, env)
+    let handle = match connection.server.sessions.resolve(&body.session_id) {
+        Ok(handle) => handle,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let connection = connection.clone();
+    later(async move {
+        let env = (!body.env.is_empty()).then(|| environment(&connection, body.env));
+        // An ended session gave its name up; another may have it now.
+        let reserved = connection.server.sessions.reserve(handle.info().name.as_deref(), Some(handle.id));
+        let _reserved = match reserved {
+            Ok(reserved) => reserved,
+            Err(why) => return error(request_id, Some(handle.id), why).into(),
+        };
+        let command = Command::Resume { context: body.additional_context };
+        let reply = handle.ask(&connection.caller(), command, env).await;
+        said(request_id, handle.id, reply).into()
+    })
 }
 
 /// Changes editable metadata; a new name must be free.

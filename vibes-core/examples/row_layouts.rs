@@ -86,20 +86,19 @@ fn facts() -> Vec<Vec<u8>> {
     let mut dice = Dice(0x5eed);
     const SYLLABLES: [&str; 16] =
         ["ka", "lo", "mi", "ter", "pro", "con", "st", "re", "an", "ion", "er", "qu", "fa", "de", "xi", "ba"];
-    let mut word = || (0..2 + dice.below(3)).map(|_| SYLLABLES[dice.below(16) as usize]).collect::<String>();
-    let words: Vec<String> = (0..4000).map(|_| word()).collect();
+    let mut word = |_| (0..2 + dice.below(3)).map(|_| SYLLABLES[dice.below(16) as usize]).collect::<String>();
+    let words: Vec<String> = (0..4000).map(&mut word).collect();
     let mut dice = Dice(0xfac7);
     let fact = |_| {
         let head = r#"{"kind":"agent_update","update":{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":""#;
         let mut text = head.to_owned();
-        while text.len() < 297 {
+        while text.len() < 296 {
             let limit = dice.below(4000) + 1;
             text.push_str(&words[dice.below(limit) as usize]);
             text.push(' ');
         }
-        text.truncate(297);
+        text.truncate(296);
         text.push_str("\"}}}");
-        text.truncate(300);
         text.into_bytes()
     };
     (0..20_000).map(fact).collect()
@@ -117,16 +116,12 @@ struct Store {
 impl Store {
     fn new(layout: Layout, dir: &Path, synchronous: &str) -> Outcome<Self> {
         let path = dir.join("store.db");
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(format!("{}{suffix}", path.display()));
-        }
+        let _ = ["", "-wal", "-shm"].map(|suffix| fs::remove_file(dir.join(format!("store.db{suffix}"))));
         let connection = Connection::open(&path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", synchronous)?;
-        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-        connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
-        connection.pragma_update(None, "cache_size", -8192)?;
-        connection.pragma_update(None, "secure_delete", true)?;
+        connection.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA journal_size_limit = 67108864;
+             PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8192; PRAGMA secure_delete = true;"
+        ))?;
         connection.execute_batch(layout.schema())?;
         connection.execute_batch(
             "CREATE TABLE session (no INTEGER PRIMARY KEY, head INTEGER NOT NULL, spool INTEGER NOT NULL)",
@@ -180,9 +175,8 @@ impl Store {
     }
 
     /// What the writer does after a turn: the small groups of a session become compressed ones.
-    fn pack(&self, session: u64) -> Outcome<()> {
-        let db = &self.connection;
-        let mut loose: Vec<(i64, i64, Vec<u8>)> = Vec::new();
+    fn pack(&self, session: u64, limit: usize) -> Outcome<()> {
+        let (db, mut loose) = (&self.connection, Vec::<(i64, i64, Vec<u8>)>::new());
         {
             let mut select =
                 db.prepare_cached("SELECT first, last, body FROM records WHERE session = ?1 ORDER BY first")?;
@@ -190,7 +184,7 @@ impl Store {
             while let Some(row) = rows.next()? {
                 let (first, last, body): (i64, i64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 match loose.last_mut() {
-                    Some((_, end, bytes)) if bytes.len() + body.len() <= group::PACKED_GROUP => {
+                    Some((_, end, bytes)) if bytes.len() + body.len() <= limit => {
                         *end = last;
                         bytes.extend_from_slice(&body);
                     }
@@ -283,8 +277,8 @@ impl Figures {
     fn print(&mut self) {
         for ((_, figure, layout), samples) in &mut self.0 {
             samples.sort_by(f64::total_cmp);
-            let (low, high) = (samples[0], samples[samples.len() - 1]);
-            println!("| {figure} | {layout} | {:.1} | {low:.1} – {high:.1} |", samples[samples.len() / 2]);
+            let [low, middle, high] = [0, samples.len() / 2, samples.len() - 1].map(|at| samples[at]);
+            println!("| {figure} | {layout} | {middle:.1} | {low:.1} – {high:.1} |");
         }
     }
 }
@@ -330,6 +324,7 @@ fn writing(dir: &Path, facts: &[Vec<u8>], figures: &mut Figures) -> Outcome<()> 
 
 fn read(store: &Store, name: &str, figures: &mut Figures) -> Outcome<()> {
     let mut out = Vec::new();
+    figures.add(120, "disk bytes per record", name, store.bytes_per_record()?);
     for (temper, order) in [("cold", 101), ("warm", 100)] {
         if temper == "cold" && fs::write("/proc/sys/vm/drop_caches", "1").is_err() {
             continue;
@@ -351,31 +346,34 @@ fn read(store: &Store, name: &str, figures: &mut Figures) -> Outcome<()> {
     took.sort();
     figures.add(110, "random cursor + 100 records: p50 µs", name, quantile(&took, 0.5));
     figures.add(111, "random cursor + 100 records: p99 µs", name, quantile(&took, 0.99));
-    figures.add(120, "disk bytes per record", name, store.bytes_per_record()?);
     Ok(())
+}
+
+/// A store in which the long session and its neighbours took turns.
+fn written(layout: Layout, dir: &Path, facts: &[Vec<u8>]) -> Outcome<Store> {
+    let (mut store, mut dice) = (Store::new(layout, dir, "NORMAL")?, Dice(0xbeef));
+    while store.heads[LONG as usize] < LONG_RECORDS {
+        let mut parts = parts(&mut dice, 4, 50);
+        // It writes three times as often as each of them.
+        if parts.iter().all(|(session, _)| *session != LONG) && dice.below(10) < 4 {
+            parts.push((LONG, 1 + dice.below(50)));
+        }
+        store.commit(&parts, facts)?;
+    }
+    Ok(store)
 }
 
 fn reading(dir: &Path, facts: &[Vec<u8>], figures: &mut Figures) -> Outcome<()> {
     for layout in LAYOUTS {
-        let (mut store, mut dice) = (Store::new(layout, dir, "NORMAL")?, Dice(0xbeef));
-        // The long session and its neighbours take turns; it writes three times as often as each of them.
-        while store.heads[LONG as usize] < LONG_RECORDS {
-            let mut parts = parts(&mut dice, 4, 50);
-            if parts.iter().all(|(session, _)| *session != LONG) && dice.below(10) < 4 {
-                parts.push((LONG, 1 + dice.below(50)));
-            }
-            store.commit(&parts, facts)?;
-        }
-        store.bytes_per_record()?;
-        read(&store, layout.name(), figures)?;
-        if layout == Layout::Groups {
-            let began = Instant::now();
-            (0..SESSIONS).try_for_each(|session| store.pack(session))?;
-            let rate = store.heads.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64();
-            figures.add(130, "packing: k records/s", "(c) packed", rate / 1e3);
-            store.bytes_per_record()?;
-            read(&store, "(c) packed", figures)?;
-        }
+        read(&written(layout, dir, facts)?, layout.name(), figures)?;
+    }
+    for (name, limit) in [("(c) packed, 256 KiB", group::PACKED_GROUP), ("(c) packed, 64 KiB", 64 * 1024)] {
+        let store = written(Layout::Groups, dir, facts)?;
+        let began = Instant::now();
+        (0..SESSIONS).try_for_each(|session| store.pack(session, limit))?;
+        let rate = store.heads.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64();
+        figures.add(130, "packing: k records/s", name, rate / 1e3);
+        read(&store, name, figures)?;
     }
     Ok(())
 }
@@ -386,17 +384,14 @@ fn main() -> Outcome<()> {
     fs::create_dir_all(&dir)?;
     let facts = facts();
     let mut figures = Figures::default();
-    let load = || fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("load before: {}", load().trim());
+    println!("load before: {}", fs::read_to_string("/proc/loadavg")?.trim());
     let measured = (0..ROUNDS).try_for_each(|_| {
         writing(&dir, &facts, &mut figures).and_then(|()| reading(&dir, &facts, &mut figures))
     });
     fs::remove_dir_all(&dir)?;
     measured?;
-    println!(
-        "load after: {}\n\n| figure | layout | median | range of {ROUNDS} |\n|---|---|---|---|",
-        load().trim()
-    );
+    println!("load after: {}\n", fs::read_to_string("/proc/loadavg")?.trim());
+    println!("| figure | layout | median | range of {ROUNDS} |\n|---|---|---|---|");
     figures.print();
     Ok(())
 }

@@ -6,7 +6,7 @@ use vibes_protocol::model::SessionState::{self, *};
 pub fn may_change(from: SessionState, to: SessionState) -> bool {
     match (from, to) {
         // An agent that is there waits, works, asks, and goes back to waiting.
-        (Starting, Idle)
+        (Starting, Idle | WaitingPermission)
         | (Idle, Processing | WaitingPermission)
         | (Processing, Idle | WaitingPermission)
         | (WaitingPermission, Idle | Processing) => true,

@@ -9,7 +9,10 @@ use crate::{
     clock::now_ms,
     host,
     journal::{NewSession, Reader, StoreError, Writer},
-    session::{Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist, state::State, task},
+    session::{
+        Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist, state::State, task,
+        task::Environment,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -32,8 +35,8 @@ pub struct Parts {
     pub epoch: u64,
     /// This daemon's number.
     pub fence: u64,
-    /// Environment for agents that are started without a client at hand.
-    pub fallback_env: BTreeMap<String, String>,
+    /// The whole environment of an agent, from its name and what the client sent, if one did.
+    pub environment: Environment,
     /// Tells all tasks to let go.
     pub stop: CancellationToken,
 }
@@ -97,7 +100,7 @@ impl Sessions {
             board: self.parts.board.clone(),
             yard: self.parts.yard.clone(),
             fence: self.parts.fence,
-            fallback_env: Arc::new(self.parts.fallback_env.clone()),
+            environment: self.parts.environment.clone(),
             stop: self.parts.stop.clone(),
         }
     }
@@ -160,10 +163,14 @@ impl Sessions {
         let good = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if !good || name == "-" {
+        // What could be taken for an option, a directory or an id is no name.
+        let misleading = name.starts_with(['-', '.']) || name.parse::<SessionId>().is_ok();
+        if !good || misleading {
             return Err(CodedError::new(
                 ErrorCode::BadRequest,
-                format!("name: {name:?} is not one: 1 to 64 of A-Z a-z 0-9 . _ -"),
+                format!(
+                    "name: {name:?} is not one: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with none of . and -"
+                ),
             ));
         }
         let taken = |by: &str| {
@@ -188,7 +195,7 @@ impl Sessions {
         &self,
         plan: Plan,
         create_key: Option<String>,
-        env: BTreeMap<String, String>,
+        env: Option<BTreeMap<String, String>>,
     ) -> Result<(SessionHandle, bool), CodedError> {
         let now = now_ms();
         let state = State::new(SessionId::random(), plan, self.parts.epoch, now);
@@ -199,7 +206,7 @@ impl Sessions {
                 CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone")
             });
         }
-        let handle = task::spawn(self.surroundings(), no, state, true, Some(env), &self.tracker);
+        let handle = task::spawn(self.surroundings(), no, state, true, env, &self.tracker);
         self.insert(handle.clone());
         Ok((handle, true))
     }

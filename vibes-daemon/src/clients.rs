@@ -65,9 +65,9 @@ impl Clients {
     }
 
     /// A connection ended. A client that holds no seat any more need not be remembered.
-    pub fn gone(&self, client: ClientId, seated: bool) {
+    pub fn gone(&self, client: ClientId, may_return: bool) {
         let mut map = self.map();
-        if seated {
+        if may_return {
             if let Some(known) = map.get_mut(&client) {
                 known.present = None;
             }

@@ -1,6 +1,6 @@
 //! One client: a task that reads and answers, a task that writes.
 //!
-//! Invariant: nothing unasked is sent before the first answer; answers come before what they announce; a subscription
+//! Invariant: nothing unasked is sent before the first answer; records come after the answer that began them; a subscription
 //! is a cursor that the writer pulls, so that a slow client holds 256 KiB and nobody up. A client that takes nothing
 //! for ten seconds is closed with the cursors to go on from. However a connection ends, its seats are given up or
 //! kept for the grace it asked for.
@@ -107,6 +107,7 @@ pub struct Connection {
     pub(crate) half_closed: AtomicBool,
     probe: OwnedFd,
     introduced: AtomicBool,
+    resumed: AtomicBool,
     /// Sessions in which this client was given a seat; what it must give up when it goes.
     seats: Mutex<HashMap<SessionId, SessionHandle>>,
 }
@@ -137,6 +138,7 @@ pub async fn serve(server: Arc<Server>, visitor: Visitor) {
         half_closed: AtomicBool::new(false),
         probe,
         introduced: AtomicBool::new(false),
+        resumed: AtomicBool::new(false),
         seats: Mutex::default(),
     });
     connection.server.sessions.board().listen(&connection.wake);
@@ -198,6 +200,7 @@ impl Connection {
         let mut who = lock(&self.who);
         let token = match resume {
             Some((client, token)) if clients.resume(client, &token, &self.replaced) => {
+                self.resumed.store(true, Ordering::Release);
                 who.caller.client = client;
                 token
             }
@@ -330,7 +333,10 @@ impl Connection {
             }
         }
         if !replaced {
-            self.server.clients.gone(who.caller.client, who.grace_ms > 0 && !seats.is_empty());
+            // One that came back under its id may hold seats that this connection has not asked for again yet.
+            let resumed = self.resumed.load(Ordering::Acquire);
+            let seated = who.grace_ms > 0 && !seats.is_empty();
+            self.server.clients.gone(who.caller.client, seated || resumed || stopping);
         }
     }
 }

@@ -4,7 +4,10 @@
 //! to no session of a living daemon.
 #![allow(clippy::print_stdout)]
 
-use crate::{instance::Instance, paths};
+use crate::{
+    instance::{Instance, Running},
+    paths,
+};
 use std::{collections::BTreeMap, process::ExitCode};
 use vibes_core::{
     agent::{launch::Yard, link},
@@ -29,8 +32,11 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
     }
     // Holding the lock means that no daemon runs, and keeps one from starting meanwhile.
     let alone = Instance::take(&dir);
-    let daemon = if alone.is_ok() { "no daemon runs" } else { "a daemon runs" };
-    say(true, daemon.to_owned());
+    match &alone {
+        Ok(_) => say(true, "no daemon runs".to_owned()),
+        Err(error) if error.is::<Running>() => say(true, format!("{error}")),
+        Err(error) => say(false, format!("{error:#}")),
+    }
     if dir.store().exists() {
         match journal::check(&dir.store()) {
             Ok(faults) if faults.is_empty() => say(true, format!("store {} is sound", dir.store().display())),
@@ -50,7 +56,11 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
     for entry in std::fs::read_dir(dir.root())?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("corrupt-") {
-            say(false, format!("a damaged store was set aside in {}", entry.path().display()));
+            let place = entry.path();
+            say(
+                false,
+                format!("a damaged store was set aside in {0}: look, then `rm -r {0}`", place.display()),
+            );
         }
     }
     runners(&dir, reap, alone.is_ok(), &mut say)?;

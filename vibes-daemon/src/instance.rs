@@ -3,7 +3,7 @@
 //! Invariant: proof of life is the held lock, never a file. The lock is taken before anything else and given up last;
 //! a socket is unlinked only by whoever holds it.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
@@ -14,6 +14,14 @@ use vibes_protocol::paths::StateDir;
 /// The held lock. Its file carries the holder's pid, for people; it is never removed.
 pub struct Instance {
     _lock: File,
+}
+
+/// Another daemon holds the lock.
+#[derive(Debug, thiserror::Error)]
+#[error("a daemon is running already for {dir} (pid {pid})")]
+pub struct Running {
+    dir: String,
+    pid: String,
 }
 
 impl Instance {
@@ -33,7 +41,9 @@ impl Instance {
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let _ = lock.read_to_string(&mut pid);
-                bail!("a daemon is running already for {} (pid {})", dir.root().display(), pid.trim());
+                return Err(
+                    Running { dir: dir.root().display().to_string(), pid: pid.trim().to_owned() }.into()
+                );
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));

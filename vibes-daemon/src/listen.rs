@@ -14,7 +14,7 @@ use std::{
     fs, io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::fs::FileTypeExt,
+        unix::fs::{FileTypeExt, MetadataExt},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -30,6 +30,8 @@ const LONGEST: usize = 100;
 pub struct Door {
     listener: Listener,
     path: PathBuf,
+    /// The file's number, to tell it from another one of the same name.
+    inode: u64,
 }
 
 /// A connected client.
@@ -69,7 +71,8 @@ impl Door {
             .mode(0o600)
             .create_tokio()
             .with_context(|| format!("cannot listen on {}", path.display()))?;
-        Ok(Self { listener, path: path.to_owned() })
+        let inode = fs::symlink_metadata(path)?.ino();
+        Ok(Self { listener, path: path.to_owned(), inode })
     }
 
     /// The next client of this user. Others are turned away.
@@ -89,9 +92,18 @@ impl Door {
         }
     }
 
+    /// Whether clients still find this socket under its name.
+    pub fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode)
+    }
+
     /// Gives up the name. The caller still holds the daemon's lock.
     pub fn close(self) {
+        let in_place = self.is_in_place();
         drop(self.listener);
+        if !in_place {
+            return;
+        }
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(%error, "the socket stays behind");
         }

@@ -37,6 +37,9 @@ enum Verb {
         /// Leave the terminal's session, and let go of the standard streams once ready.
         #[arg(long)]
         detach_ready: bool,
+        /// Only read the configuration and say whether it is right.
+        #[arg(long)]
+        check: bool,
     },
     /// Run an embedded agent on stdin and stdout.
     Agent {
@@ -58,8 +61,9 @@ enum Embedded {
 }
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command.unwrap_or(Verb::Run { detach_ready: false }) {
-        Verb::Run { detach_ready } => serve(detach_ready),
+    let result = match Args::parse().command.unwrap_or(Verb::Run { detach_ready: false, check: false }) {
+        Verb::Run { check: true, .. } => config::Config::read().map(|_| ExitCode::SUCCESS),
+        Verb::Run { detach_ready, .. } => serve(detach_ready),
         Verb::Agent { which: Embedded::Shell } => shell::run().map(|()| ExitCode::SUCCESS),
         Verb::Doctor { reap } => doctor::run(reap),
     };
@@ -111,7 +115,12 @@ fn log(
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("VIBES_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     if !to_file {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(colours)
+            .with_writer(std::io::stderr)
+            .init();
         return Ok(None);
     }
     paths::private_dir(dir)?;

@@ -24,12 +24,15 @@ use vibes_core::{
     board::Board,
     clock, host,
     journal::{self, Reader, Writer},
+    session::task::Environment,
     sessions::{Parts, Sessions},
 };
 use vibes_protocol::paths::StateDir;
 
 /// How many connections are served at once. Others wait in the socket's backlog.
 const CONNECTIONS: usize = 10_240;
+/// How often the socket is looked at.
+const LOOK_AT_DOOR: Duration = Duration::from_secs(2);
 /// How long connections may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -41,8 +44,10 @@ pub struct Server {
     pub clients: Clients,
     /// Agents by name.
     pub agents: BTreeMap<String, Agent>,
-    /// Environment for clients that send none.
-    pub fallback_env: BTreeMap<String, String>,
+    /// The whole environment of an agent, from its name and what the client sent, if one did.
+    pub environment: Environment,
+    /// Where the daemon itself looks for programs.
+    pub path: Option<String>,
     /// Where everything lies.
     pub dir: StateDir,
     /// Tells this state directory from others.
@@ -72,6 +77,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     }
     let writer = Writer::start(opened)?;
     let stop = CancellationToken::new();
+    let environment = environment(&config);
     let sessions = Sessions::new(Parts {
         writer: writer.clone(),
         reader: Reader::new(&dir.store()),
@@ -79,7 +85,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         yard: Arc::new(Yard { dir: dir.runners(), runner: config.runner, state_id: state_id.clone() }),
         epoch,
         fence,
-        fallback_env: config.fallback_env.clone(),
+        environment: environment.clone(),
         // Sessions outlive the connections: they are let go after the last client.
         stop: CancellationToken::new(),
     });
@@ -92,7 +98,8 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         sessions,
         clients,
         agents: config.agents,
-        fallback_env: config.fallback_env,
+        environment: environment.clone(),
+        path: config.fallback_env.get("PATH").cloned(),
         dir,
         state_id,
         started_at: clock::now_ms() / 1000,
@@ -105,7 +112,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let reaper = server.clone();
     tokio::task::spawn_blocking(move || reaper.sessions.reap_strangers());
     tokio::spawn(crate::signals::watch(server.clone()));
-    let connections = accept(&server, &door).await;
+    let (connections, door) = accept(&server, door).await;
 
     tracing::info!("stopping");
     connections.close();
@@ -116,20 +123,50 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         server.sessions.stop_agents().await;
     }
     server.sessions.let_go().await;
-    writer.close().await.context("the last commit failed")?;
+    let closed = writer.close().await;
     door.close();
     tracing::info!("stopped");
-    Ok(())
+    closed.context("the last commit failed")
+}
+
+/// What agents get: the client's environment, or the daemon's own by the allow list where no client sent one; what the
+/// configuration gives the agent; and the place of its own state. Nothing else of vibes reaches an agent.
+fn environment(config: &Config) -> Environment {
+    let (fallback, agents) = (config.fallback_env.clone(), config.agents.clone());
+    let place = config.dir.root().join("agents").display().to_string();
+    Arc::new(move |agent, client| {
+        let mut env = client.filter(|env| !env.is_empty()).unwrap_or(&fallback).clone();
+        for name in ["PATH", "HOME"] {
+            if let (false, Some(value)) = (env.contains_key(name), fallback.get(name)) {
+                env.insert(name.to_owned(), value.clone());
+            }
+        }
+        env.retain(|name, _| !name.starts_with("VIBES_"));
+        env.extend(agents.get(agent).map(|agent| agent.env.clone()).unwrap_or_default());
+        env.insert("VIBES_AGENT_STATE".to_owned(), place.clone());
+        env
+    })
 }
 
 /// Serves clients until the daemon is told to stop.
-async fn accept(server: &Arc<Server>, door: &Door) -> TaskTracker {
+async fn accept(server: &Arc<Server>, mut door: Door) -> (TaskTracker, Door) {
     let connections = TaskTracker::new();
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     let mut pause = Duration::ZERO;
     loop {
         let visitor = tokio::select! {
-            () = server.stop.cancelled() => return connections,
+            () = server.stop.cancelled() => return (connections, door),
+            () = tokio::time::sleep(LOOK_AT_DOOR) => {
+                // Somebody may have removed the socket: without it nobody could ever ask this daemon to stop.
+                if !door.is_in_place() {
+                    tracing::warn!("the socket is gone: making a new one");
+                    match Door::bind(&server.dir.socket()) {
+                        Ok(fresh) => door = fresh,
+                        Err(error) => tracing::error!("{error:#}"),
+                    }
+                }
+                continue;
+            }
             visitor = async {
                 tokio::time::sleep(pause).await;
                 let place = places.clone().acquire_owned().await;
@@ -150,7 +187,7 @@ async fn accept(server: &Arc<Server>, door: &Door) -> TaskTracker {
                 pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_secs(1));
                 tracing::warn!(%error, ?pause, "a client could not be accepted");
             }
-            (_, Err(_)) => return connections,
+            (_, Err(_)) => return (connections, door),
         }
     }
 }

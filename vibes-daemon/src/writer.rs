@@ -1,14 +1,15 @@
 //! The writing half of a connection.
 //!
-//! Invariant: one round writes answers, then notices, then at most 256 KiB of records of each subscription, so that
+//! Invariant: one round writes notices, then answers, then at most 256 KiB of records of each subscription, so that
 //! nothing starves. Frames are written as they were encoded at commit; nothing is queued per client.
 
 use crate::{
-    connection::{Connection, Subscription, encode, lock},
+    connection::{Answer, Connection, Subscription, encode, lock},
     listen::Wire,
 };
 use bytes::Bytes;
 use std::{
+    collections::VecDeque,
     io::{self, IoSlice},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -56,10 +57,14 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
     let server = connection.server.clone();
     let mut next_ping: Option<Instant> = None;
     loop {
-        let mut wrote = answers(connection, send).await?;
+        // Taken before the notices are looked at: what an answer is the end of (a kill, a handing over) was posted
+        // before it, and is told before it.
+        let ready = std::mem::take(&mut *lock(&connection.answers));
+        let mut wrote = false;
         if connection.answered.load(Ordering::Acquire) {
             wrote |= notices(connection, send).await?;
         }
+        wrote |= answers(connection, send, ready).await?;
         wrote |= records(connection, send).await?;
         if let Some(every) = connection.who().heartbeat {
             let now = Instant::now();
@@ -77,7 +82,8 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
         }
         if server.stop.is_cancelled() {
             // What was asked before the stop is still answered.
-            answers(connection, send).await?;
+            let ready = std::mem::take(&mut *lock(&connection.answers));
+            answers(connection, send, ready).await?;
             return Ok(End::Told("shutdown"));
         }
         if connection.over.is_cancelled() || connection.is_done() {
@@ -123,8 +129,7 @@ async fn all(mut send: &Wire, mut pieces: Vec<Bytes>) -> io::Result<()> {
     Ok(())
 }
 
-async fn answers(connection: &Connection, send: &Wire) -> Result<bool, End> {
-    let ready = std::mem::take(&mut *lock(&connection.answers));
+async fn answers(connection: &Connection, send: &Wire, ready: VecDeque<Answer>) -> Result<bool, End> {
     if ready.is_empty() {
         return Ok(false);
     }

@@ -113,6 +113,9 @@ pub enum Message {
         request_id: Option<String>,
         /// The sessions, most recently active first.
         sessions: Vec<SessionInfo>,
+        /// What is wrong with the daemon or its store, in sentences for a person.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
         /// How many sessions outside the answer have ended.
         #[serde(default)]
         ended: u32,

@@ -5,6 +5,7 @@
 
 mod attach;
 mod cli;
+mod disk;
 mod hostile;
 mod intree;
 mod kill;

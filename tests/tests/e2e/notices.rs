@@ -1,7 +1,7 @@
 //! What every client is told, subscribed or not.
 
 use serde_json::json;
-use vibes_tests::TestEnv;
+use vibes_tests::{TestEnv, Wire};
 
 #[test]
 fn every_client_hears_of_a_new_session_of_its_changes_and_of_its_end() {
@@ -79,4 +79,36 @@ fn a_daemon_that_stops_tells_where_to_go_on() {
     assert_eq!(Some(closing["resume_from"][&session]["seq"].clone()), seen);
     // Somebody has to be there to stop the agent.
     env.daemon();
+}
+
+#[test]
+fn a_flood_is_told_to_the_list_at_most_four_times_a_second() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let mut watcher = env.client("watcher");
+    watcher.ok("list_sessions", json!({}));
+    let began = std::time::Instant::now();
+    ada.prompt(&session, "chunks 2000 40 500 c");
+    ada.fact(&session, "turn_ended");
+    watcher.ok("list_sessions", json!({}));
+    let told = watcher.inbox().iter().filter(|message| message["type"] == "session_updated").count();
+    // One at once, one for each quarter second that began, and the two changes of state around the turn.
+    let most = 4 + began.elapsed().as_millis() as usize / 250;
+    assert!((1..=most).contains(&told), "{told} updates, at most {most} are due");
+}
+
+#[test]
+fn the_preview_is_the_last_line_that_was_said() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    ada.prompt(&session, "say first words");
+    ada.fact(&session, "turn_ended");
+    let preview =
+        |ada: &mut Wire| ada.ok("get_session", json!({"session_id": session}))["session"]["preview"].take();
+    assert_eq!(preview(&mut ada), "first words");
+    ada.prompt(&session, "say second");
+    ada.fact(&session, "turn_ended");
+    assert_eq!(preview(&mut ada), "second", "a new answer begins anew");
 }

@@ -258,3 +258,49 @@ fn an_orphan_policy_is_armed_by_the_first_join() {
     let info = watch.ok("get_session", json!({"session_id": session}));
     assert_ne!(info["session"]["state"], "killed", "nobody had joined");
 }
+
+#[test]
+fn a_grace_that_runs_out_is_a_leave() {
+    let env = TestEnv::started();
+    let mut ada = env.connect();
+    ada.hello(json!({"identity": "ada", "grace_ms": 300}));
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let mut bob = env.client("bob");
+    bob.subscribe(&session, "end", "writer");
+    drop(ada);
+    let bob_id = bob.client_id.clone();
+    assert_eq!(owner(&mut bob, &session, &bob_id)["you_are_owner"], true);
+}
+
+#[test]
+fn a_client_that_misses_its_heartbeats_is_a_leave() {
+    let env = TestEnv::started();
+    let mut ada = env.connect();
+    ada.hello(json!({"identity": "ada", "heartbeat_ms": 100}));
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let mut bob = env.client("bob");
+    bob.subscribe(&session, "end", "writer");
+    // Ada's connection stays open and says nothing more.
+    let bob_id = bob.client_id.clone();
+    owner(&mut bob, &session, &bob_id);
+    ada.wait_for("pings before the end", |message| message["type"] == "ping");
+    ada.wait_for("she is told why", |message| message["type"] == "closing" && message["reason"] == "silent");
+}
+
+#[test]
+fn a_person_beside_the_owners_seat_hands_over_for_it() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let mut bob = env.client("bob");
+    bob.subscribe(&session, "end", "writer");
+    let mut beside = env.client("ada");
+    let stranger = env
+        .client("eve")
+        .refused("transfer_ownership", json!({"session_id": session, "new_owner_id": bob.client_id}));
+    assert_eq!(stranger, "NOT_OWNER");
+    beside.ok("transfer_ownership", json!({"session_id": session, "new_owner_id": bob.client_id}));
+    let bob_id = bob.client_id.clone();
+    assert_eq!(owner(&mut bob, &session, &bob_id)["you_are_owner"], true);
+    assert_eq!(owner(&mut ada, &session, &bob_id)["you_are_owner"], false);
+}

@@ -37,11 +37,7 @@ impl View {
         self.shown_at = Some(Instant::now());
         self.answered = false;
         if !self.mode.interactive {
-            return if self.mode.json {
-                Ok(())
-            } else {
-                output.say(words_of_request(&self.session, &permission))
-            };
+            return output.say(words_of_request(&self.session, &permission));
         }
         let pieces = self.flush();
         output.pieces(pieces)?;

@@ -47,15 +47,6 @@ pub(crate) enum Event {
     Leave,
 }
 
-/// How a session is followed without a keyboard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Follow {
-    /// As a transcript.
-    Text,
-    /// As on the wire.
-    Json,
-}
-
 /// What to show, and how.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mode {
@@ -65,10 +56,6 @@ pub(crate) struct Mode {
     pub(crate) read_only: bool,
     /// Ends with the exit code of the first turn.
     pub(crate) once: bool,
-    /// Records as JSON.
-    pub(crate) json: bool,
-    /// No header, no farewell.
-    pub(crate) quiet: bool,
 }
 
 pub(crate) fn attach(args: &AttachArgs) -> Outcome {
@@ -76,27 +63,15 @@ pub(crate) fn attach(args: &AttachArgs) -> Outcome {
     let id = daemon.named(&args.id)?;
     let (session, _, _) = daemon.session(&id)?;
     place::remember_session(daemon.dir(), session.id);
-    let mode = Mode {
-        interactive: on_terminal(),
-        read_only: args.read_only,
-        once: false,
-        json: false,
-        quiet: false,
-    };
+    let mode = Mode { interactive: on_terminal(), read_only: args.read_only, once: false };
     run(&daemon, &session, args.after.unwrap_or(0), mode)
 }
 
 /// Attaches to a session that was just created.
 pub(crate) fn attach_new(daemon: Daemon, session: &SessionInfo, once: bool) -> Outcome {
     // The prompt is on its way: there is nothing to type into a session that ends by itself, but to answer.
-    let mode = Mode { interactive: on_terminal(), read_only: false, once, json: false, quiet: false };
+    let mode = Mode { interactive: on_terminal(), read_only: false, once };
     run(&daemon, session, 0, mode)
-}
-
-/// Follows a session without typing.
-pub(crate) fn follow(daemon: Daemon, session: &SessionInfo, after: Seq, follow: Follow) -> Outcome {
-    let json = follow == Follow::Json;
-    run(&daemon, session, after, Mode { interactive: false, read_only: true, once: false, json, quiet: true })
 }
 
 fn on_terminal() -> bool {

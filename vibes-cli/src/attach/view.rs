@@ -99,7 +99,7 @@ impl View {
     }
 
     pub(crate) fn flush(&mut self) -> Vec<Piece> {
-        if self.mode.json { Vec::new() } else { self.conversation.flush() }
+        self.conversation.flush()
     }
 
     /// How the attach ended, once it has.
@@ -124,7 +124,7 @@ impl View {
 
     /// Says where we are, before the transcript.
     pub(crate) fn header(&self, output: &mut Output) -> Outcome {
-        if self.mode.quiet || self.mode.once && !self.mode.interactive {
+        if self.mode.once && !self.mode.interactive {
             return Ok(());
         }
         let (session, home) = (&self.session, place::home());
@@ -142,9 +142,6 @@ impl View {
 
     /// The last words, on standard error.
     pub(crate) fn farewell(&self, end: &End) {
-        if self.mode.quiet {
-            return;
-        }
         let (name, id) = (self.name(), short(self.session.id));
         match end {
             End::Detached => {
@@ -226,9 +223,7 @@ impl View {
             return Ok(());
         }
         self.seen = Seen { seq: record.seq, epoch: Some(record.epoch) };
-        if self.mode.json {
-            ui::json_line(&Message::Record(record.clone()))?;
-        } else if !self.is_own_echo(&record.fact) && !self.will_be_framed(record) {
+        if !self.is_own_echo(&record.fact) && !self.will_be_framed(record) {
             let pieces = self.conversation.read(&record.fact);
             output.pieces(pieces)?;
         }
@@ -329,10 +324,8 @@ impl View {
     }
 
     pub(super) fn note(&mut self, words: &str, output: &mut Output) -> Outcome {
-        if !self.mode.json {
-            let pieces = self.conversation.flush();
-            output.pieces(pieces)?;
-        }
+        let pieces = self.conversation.flush();
+        output.pieces(pieces)?;
         let paint = if self.mode.interactive { ui::Paint::stdout() } else { ui::Paint::stderr() };
         output.say(paint.dim(&format!("· {}", sanitize::line(words))))
     }

@@ -107,6 +107,21 @@ impl Outgoing {
     }
 }
 
+/// How long an answer may take. What ends an agent has a ladder to go through; a start may have to install things;
+/// everything else is answered from memory.
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::CreateSession(_) | Request::ResumeSession(_) | Request::SetOption(_) => {
+            Duration::from_secs(600)
+        }
+        Request::KillSession(_)
+        | Request::SuspendSession(_)
+        | Request::FinishSession(_)
+        | Request::StopDaemon(_) => Duration::from_secs(60),
+        _ => Duration::from_secs(10),
+    }
+}
+
 /// Both halves, for commands that ask and wait.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -140,9 +155,13 @@ impl Connection {
                 format!("the request has {size} bytes; a line to the daemon may have {MAX_CLIENT_LINE}");
             return Err(AskError::Refused(CodedError::new(ErrorCode::FrameTooLarge, message)));
         }
+        let deadline = Instant::now() + patience(&request);
         let id = self.outgoing.send(request)?;
         loop {
-            let Some(message) = self.incoming.next(None)? else { continue };
+            let Some(message) = self.incoming.next(Some(deadline))? else {
+                let why = "it is there and does not answer; it may be stopped or overloaded";
+                return Err(AskError::Lost(io::Error::new(io::ErrorKind::TimedOut, why)));
+            };
             match message {
                 Message::Error { request_id, code, message, .. }
                     // Without an id it concerns the connection, and nothing more will come.

@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vibes_protocol::paths::{STATE_DIR_VAR, StateDir};
 
 /// A store may have to be upgraded first; past this, something is wrong and the person should hear of it.
@@ -21,6 +21,9 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const LAST_WORDS: u64 = 16 * 1024;
 
 /// Whether an error of `connect` means that no daemon serves, rather than that this one may not be reached.
+/// A living daemon looks at its socket every two seconds.
+const SOCKET_WITHIN: Duration = Duration::from_secs(5);
+
 pub(crate) fn nobody_serves(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -47,7 +50,7 @@ pub(crate) fn connect_or_start(dir: &StateDir) -> Outcome<Connection> {
     // The one before us in the queue may have started it; and one that died just after its start is tried once more.
     let mut last = None;
     for _ in 0..2 {
-        if let Ok(connection) = Connection::open(dir) {
+        if let Some(connection) = connect_to_living(dir) {
             return Ok(connection);
         }
         start(dir)?;
@@ -59,6 +62,21 @@ pub(crate) fn connect_or_start(dir: &StateDir) -> Outcome<Connection> {
     drop(lock);
     let error = last.unwrap_or_else(|| io::Error::other("no attempt was made"));
     Err(unreachable(dir, &error))
+}
+
+/// Connects, waiting a little for a daemon that lives and has no socket: it is about to make one, at its start or
+/// because somebody removed the old one.
+pub(crate) fn connect_to_living(dir: &StateDir) -> Option<Connection> {
+    let started = Instant::now();
+    loop {
+        match Connection::open(dir) {
+            Ok(connection) => return Some(connection),
+            Err(_) if is_alive(dir) && started.elapsed() < SOCKET_WITHIN => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(_) => return None,
+        }
+    }
 }
 
 /// The failure of a command that needs the daemon and must not start it.
@@ -109,6 +127,20 @@ pub(crate) fn daemon_command(dir: &StateDir) -> Outcome<Command> {
     let mut command = Command::new(daemon_program()?);
     command.env(STATE_DIR_VAR, dir.root());
     Ok(command)
+}
+
+/// Asks the daemon's program whether it would start with the present configuration.
+pub(crate) fn check_configuration(dir: &StateDir) -> Outcome {
+    let mut command = daemon_command(dir)?;
+    let ran = command.args(["run", "--check"]).stdin(Stdio::null()).output();
+    let ran = ran.map_err(|error| cannot_start(dir, &error))?;
+    if ran.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let why = crate::sanitize::text(words.trim());
+    Err(Failure::new(Kind::Unreachable, format!("the daemon would not start again: {why}"))
+        .hint("the running one was left alone"))
 }
 
 /// Starts the daemon and returns when it serves.
@@ -169,7 +201,7 @@ fn await_ready(mut child: Child) -> Outcome {
 
 /// Waits until no daemon holds its lock; false when the time is over first.
 pub(crate) fn wait_gone(dir: &StateDir, within: Duration) -> bool {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     // The kernel offers no wait with a limit on a file lock, hence the short sleeps.
     while is_alive(dir) {
         if started.elapsed() > within {

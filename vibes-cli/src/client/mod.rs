@@ -10,7 +10,7 @@ pub(crate) mod socket;
 use crate::error::{Failure, Kind, Outcome};
 use crate::place;
 use connection::{AskError, Connection};
-use launch::{connect_or_start, nobody_serves, not_running, unreachable, wait_gone};
+use launch::{connect_or_start, connect_to_living, nobody_serves, not_running, unreachable, wait_gone};
 use std::io;
 use std::time::{Duration, Instant};
 use vibes_protocol::PROTOCOL_VERSION;
@@ -90,13 +90,13 @@ impl Daemon {
             attempts += 1;
             let mut connection = match self.start {
                 Start::Auto => connect_or_start(&self.dir)?,
-                Start::Never => Connection::open(&self.dir).map_err(|error| {
-                    if nobody_serves(&error) {
-                        not_running(&self.dir)
-                    } else {
-                        unreachable(&self.dir, &error)
+                Start::Never => match Connection::open(&self.dir) {
+                    Ok(connection) => connection,
+                    Err(error) if nobody_serves(&error) => {
+                        connect_to_living(&self.dir).ok_or_else(|| not_running(&self.dir))?
                     }
-                })?,
+                    Err(error) => return Err(unreachable(&self.dir, &error)),
+                },
             };
             let Some(hello) = &self.hello else { return Ok(connection) };
             let again = attempts == 1 && self.start == Start::Auto;
@@ -128,6 +128,11 @@ impl Daemon {
             let answer = self.connection()?.ask(request.clone());
             match answer {
                 Ok(message) => return Ok(message),
+                // It lives and is silent: asking again would only wait again.
+                Err(AskError::Lost(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    self.drop_connection();
+                    return Err(unreachable(&self.dir, &error));
+                }
                 Err(AskError::Lost(_)) if repeatable && attempts == 1 => self.drop_connection(),
                 Err(AskError::Refused(error))
                     if is_stopping(&error) && attempts == 1 && self.start == Start::Auto =>

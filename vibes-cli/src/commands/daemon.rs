@@ -134,6 +134,8 @@ fn restart() -> Outcome {
         )
         .hint("restart it from a terminal outside the session"));
     }
+    // A configuration that the next daemon would refuse is found before this one is stopped.
+    crate::client::launch::check_configuration(daemon.dir())?;
     let running = match ask_status(&mut daemon) {
         Ok(_) => {
             daemon

@@ -6,7 +6,7 @@ use crate::args::ListArgs;
 use crate::client::{Daemon, Start};
 use crate::error::{Failure, Outcome};
 use crate::render::list::{Frame, render};
-use crate::{commands, place, ui};
+use crate::{commands, place, sanitize, ui};
 use vibes_protocol::model::SessionInfo;
 use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::ListSessions;
@@ -50,9 +50,12 @@ pub(crate) fn fetch(daemon: &mut Daemon, args: &ListArgs) -> Outcome<(Vec<Sessio
             limit: left,
             cursor: cursor.take(),
         };
-        let Message::SessionList { sessions, ended, next_cursor, .. } = daemon.ask(request)? else {
+        let Message::SessionList { sessions, ended, next_cursor, warnings, .. } = daemon.ask(request)? else {
             return Err(Failure::unexpected("list_sessions"));
         };
+        if all.is_empty() {
+            warnings.iter().for_each(|warning| ui::say(&format!("warning: {}", sanitize::line(warning))));
+        }
         let page_is_empty = sessions.is_empty();
         all.extend(sessions);
         let full = args.limit.is_some_and(|limit| all.len() >= limit as usize);

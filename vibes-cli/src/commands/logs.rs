@@ -3,8 +3,8 @@
 //! Invariant: with `--json` every record is printed once, in order, and with every field the daemon gave it.
 
 use crate::args::LogsArgs;
-use crate::attach::{self, Follow};
 use crate::client::{Daemon, Start};
+use crate::commands::wait::news;
 use crate::error::{Failure, Outcome};
 use crate::render::conversation::Conversation;
 use crate::screen::{Plain, style};
@@ -19,10 +19,6 @@ pub(crate) fn run(args: &LogsArgs) -> Outcome {
     let id = daemon.named(&args.id)?;
     let (session, _, _) = daemon.session(&id)?;
     place::remember_session(daemon.dir(), session.id);
-    if args.follow {
-        let follow = if args.json { Follow::Json } else { Follow::Text };
-        return attach::follow(daemon, &session, args.after, follow);
-    }
     let mut conversation = Conversation::new(style(&session.agent, None));
     let mut screen = Plain::default();
     let mut after = args.after;
@@ -36,11 +32,19 @@ pub(crate) fn run(args: &LogsArgs) -> Outcome {
                 screen.show(conversation.read(&record.fact))?;
             }
         }
-        // What is written while we read belongs to `--follow`; an empty page means that the rest cannot be read.
-        if records.is_empty() || after >= head {
+        if !records.is_empty() && after < head {
+            continue;
+        }
+        // Following is not joining: notices tell when there is more, and records are read like any others.
+        let now = daemon.session(&session.id.to_string())?.0;
+        if args.follow && now.head > after {
+            continue;
+        }
+        if !args.follow || now.state.is_ended() {
             screen.show(conversation.flush())?;
             return screen.end();
         }
+        news(&mut daemon, session.id, None)?;
     }
 }
 

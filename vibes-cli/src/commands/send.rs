@@ -6,7 +6,7 @@
 use crate::args::SendArgs;
 use crate::client::{Daemon, Start};
 use crate::commands::logs::page;
-use crate::commands::wait::{News, needs_approval, news};
+use crate::commands::wait::{needs_approval, news};
 use crate::commands::{idempotency_key, run::turn_exit};
 use crate::error::{Failure, Kind, Outcome};
 use crate::render::conversation::words_of_block;
@@ -65,19 +65,21 @@ pub(crate) fn run(args: &SendArgs) -> Outcome {
                 break;
             }
         }
-        let session = match news(&mut daemon, session_id, None)? {
-            Some(News::Session(session)) => *session,
-            _ => daemon.session(&session_id.to_string())?.0,
-        };
-        if session.state == SessionState::WaitingPermission && session.head <= after {
+        // Judged by a look of our own, not by the notice that woke us, which may be older than what was read.
+        let session = daemon.session(&session_id.to_string())?.0;
+        if session.head > after {
+            continue;
+        }
+        if session.state == SessionState::WaitingPermission {
             printed.end()?;
             return Err(needs_approval(&session));
         }
-        if session.state.is_ended() && session.head <= after {
+        if session.state.is_ended() {
             printed.end()?;
             let message = format!("session {} is {}", short(session_id), session.state.as_str());
             return Err(Failure::new(Kind::AgentFailed, message));
         }
+        news(&mut daemon, session_id, None)?;
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
     sync::mpsc,
+    time::Instant,
 };
 use vibes_protocol::model::SessionId;
 use vibes_runner::{
@@ -52,8 +53,8 @@ pub struct Gone {
     pub exit: Option<Exit>,
     /// Processes of it that are still alive.
     pub left: Vec<i32>,
-    /// The last frame that reached the agent, as far as the log tells.
-    pub last_in_seq: u64,
+    /// The last frame that reached the agent; `None` when the log cannot tell.
+    pub last_in_seq: Option<u64>,
     /// The end of what it wrote to its standard error.
     pub stderr: String,
 }
@@ -95,6 +96,8 @@ impl Link {
             marker: yard.marker_of(session, generation),
             fence,
             events: event_tx,
+            early: Vec::new(),
+            stop_by: None,
         };
         tokio::spawn(worker.run(order_rx));
         Self { generation, orders, events }
@@ -121,6 +124,10 @@ struct Worker {
     fence: u64,
     reader: SpoolReader,
     events: mpsc::Sender<LinkEvent>,
+    /// Orders that came before the runner answered.
+    early: Vec<Order>,
+    /// Until when a stop has to be through; then the runner is killed, and the kernel kills the agent with it.
+    stop_by: Option<Instant>,
 }
 
 /// How serving a runner ended.
@@ -134,7 +141,7 @@ enum Ending {
 impl Worker {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<LinkOrder>) {
         let mut exit = None;
-        while let Some((stream, standing)) = self.connect().await {
+        while let Some((stream, standing)) = self.connect(&mut orders).await {
             match self.serve(stream, standing, &mut orders).await {
                 Ok(Ending::Detached) | Err(Unheard) => return,
                 Ok(Ending::Over(seen)) => exit = seen,
@@ -149,7 +156,10 @@ impl Worker {
     }
 
     /// Finds the runner: connects, says hello, reads the answer. `None` when it is not there.
-    async fn connect(&mut self) -> Option<(UnixStream, Standing)> {
+    async fn connect(
+        &mut self,
+        orders: &mut mpsc::UnboundedReceiver<LinkOrder>,
+    ) -> Option<(UnixStream, Standing)> {
         let mut told = false;
         loop {
             // No deadline on the answer itself: a runner that is stopped (SIGSTOP) is alive and answers later. What
@@ -157,6 +167,20 @@ impl Worker {
             let attempt = tokio::select! {
                 attempt = hello(&self.dir, self.fence) => attempt,
                 () = self.runner_gone() => return None,
+                () = overdue(self.stop_by) => {
+                    self.kill_runner();
+                    return None;
+                }
+                order = orders.recv() => {
+                    match order? {
+                        LinkOrder::Runner(order) => {
+                            note_stop(&mut self.stop_by, &order);
+                            self.early.push(order);
+                        }
+                        LinkOrder::Durable(_) => {}
+                    }
+                    continue;
+                }
             };
             match attempt {
                 Ok(Ok(found)) => return Some(found),
@@ -193,6 +217,9 @@ impl Worker {
         let catch_up = standing.spool_end;
         let mut caught_up = false;
         self.events.send(LinkEvent::Up(standing)).await?;
+        for order in std::mem::take(&mut self.early) {
+            let _ = to.write_all(&order.encode()).await;
+        }
         loop {
             if !caught_up && self.reader.position() >= catch_up {
                 caught_up = true;
@@ -223,8 +250,17 @@ impl Worker {
                         }
                     }
                     // A runner that went away is noticed by the read side, which knows more.
-                    Some(LinkOrder::Runner(order)) => { let _ = to.write_all(&order.encode()).await; }
+                    Some(LinkOrder::Runner(order)) => {
+                        note_stop(&mut self.stop_by, &order);
+                        let bytes = order.encode();
+                        // A runner that is stopped itself takes nothing; the stop's deadline must still be kept.
+                        let _ = tokio::time::timeout(WEDGED, to.write_all(&bytes)).await;
+                    }
                 },
+                () = overdue(self.stop_by) => {
+                    self.kill_runner();
+                    return Ok(Ending::Over(exit));
+                }
                 permit = self.events.reserve(), if self.reader.position() < spool_end => {
                     let permit = permit?;
                     match self.reader.read() {
@@ -266,11 +302,20 @@ impl Worker {
         let gone = Gone {
             exit: exit.or_else(|| exit_file(&self.dir)),
             left,
-            last_in_seq: spool::last_logged_input(&self.dir).unwrap_or(0),
+            last_in_seq: spool::last_logged_input(&self.dir).ok(),
             stderr: stderr_tail(&self.dir),
         };
         self.events.send(LinkEvent::Gone(Box::new(gone))).await?;
         Ok(())
+    }
+
+    fn kill_runner(&self) {
+        tracing::warn!(dir = %self.dir.display(), "the runner did not carry out the stop: killing it");
+        if let Some(runner) = runner_process(&self.dir)
+            && let Some(pid) = rustix::process::Pid::from_raw(runner.pid)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 
     /// Whether the runner lives, looked at again after a while if it does.
@@ -287,12 +332,30 @@ impl Worker {
     }
 }
 
+/// How long a runner may take for what takes it microseconds, before it counts as wedged.
+const WEDGED: Duration = Duration::from_secs(3);
 /// How often a runner that does not answer is looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How long a runner may take to end after it closed the connection.
 const LINGER: Duration = Duration::from_millis(500);
 /// How many rounds of 20 ms a sweep takes at most.
 const SWEEPS: u32 = 100;
+
+/// A stop has a deadline: the ladder's own times and some more.
+fn note_stop(stop_by: &mut Option<Instant>, order: &Order) {
+    if let Order::Stop { eof_ms, term_ms } = order {
+        let ladder = Duration::from_millis(u64::from(*eof_ms) + u64::from(*term_ms));
+        stop_by.get_or_insert(Instant::now() + ladder + WEDGED);
+    }
+}
+
+/// Comes true when the moment, if there is one, has passed.
+async fn overdue(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
 
 async fn hello(dir: &Path, fence: u64) -> io::Result<Result<(UnixStream, Standing), Refusal>> {
     let mut stream = connect(dir).await?;

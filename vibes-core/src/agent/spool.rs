@@ -106,6 +106,8 @@ impl SpoolReader {
     pub fn read(&mut self) -> io::Result<Option<Chunk>> {
         let count = self.fill()?;
         if count == 0 {
+            // An idle session holds no buffer.
+            self.buffer = Vec::new();
             return Ok(None);
         }
         let from = self.at;

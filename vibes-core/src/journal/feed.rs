@@ -14,9 +14,9 @@ use std::{
 use tokio::sync::Notify;
 use vibes_protocol::model::{Epoch, Seq};
 
-/// How much of the tail is kept while somebody listens, in bytes: enough that a reader a few commits behind never
-/// goes to the store.
-const TAIL: usize = 1024 * 1024;
+/// How much of the tail is kept while somebody listens, in bytes: a flood commits about 300 KiB at a time, and a hundred
+/// readers on two cores are up to ten commits apart; one that is further behind goes to the store.
+const TAIL: usize = 4 * 1024 * 1024;
 
 /// The frames of one commit, encoded once and shared by all subscribers.
 #[derive(Debug, Clone)]

@@ -12,6 +12,9 @@ use std::{
 };
 use vibes_protocol::model::{Epoch, Seq, SessionId};
 
+/// More than any group holds: one record is at most a line of 16 MiB, and its encoding. In bytes.
+const MAX_GROUP: u64 = 64 * 1024 * 1024;
+
 /// A session as it lies in the store.
 #[derive(Debug)]
 pub struct StoredSession {
@@ -145,7 +148,8 @@ impl Reader {
                    coalesce((SELECT max(first) FROM records WHERE session = ?1 AND first <= ?2), ?2)
                  ORDER BY first",
             )?;
-            let mut rows = select.query(params![session, after as i64 + 1])?;
+            let mut rows =
+                select.query(params![session, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1)])?;
             let mut count = 0;
             'rows: while let Some(row) = rows.next()? {
                 let (first, last, epoch) = (
@@ -158,7 +162,7 @@ impl Reader {
                 }
                 let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
                 let body: Cow<'_, [u8]> = if row.get::<_, i64>(3)? == 1 {
-                    Cow::Owned(zstd::decode_all(body)?)
+                    Cow::Owned(decompress(body)?)
                 } else {
                     Cow::Borrowed(body)
                 };
@@ -172,9 +176,13 @@ impl Reader {
                         page.first = seq;
                     }
                     count += 1;
-                    if count >= max_records || page.frames.bytes.len() >= max_bytes {
+                    if count >= max_records {
                         break 'rows;
                     }
+                }
+                // A group is told whole: cut in the middle it would be decompressed again for the next page.
+                if page.frames.bytes.len() >= max_bytes {
+                    break;
                 }
             }
             Ok(page)
@@ -208,5 +216,13 @@ impl Reader {
                 _ => Ok(None),
             }
         })
+    }
+}
+
+/// A packed group's body. Its size stands in the frame; without one it is read as a stream.
+fn decompress(packed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    match zstd::zstd_safe::get_frame_content_size(packed) {
+        Ok(Some(size)) if size <= MAX_GROUP => Ok(zstd::bulk::decompress(packed, size as usize)?),
+        _ => Ok(zstd::decode_all(packed)?),
     }
 }

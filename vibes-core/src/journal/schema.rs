@@ -72,7 +72,12 @@ pub fn open(path: &Path, boot_id: &str, now_ms: i64) -> Result<Opened, StoreErro
     }
     let mut told = Vec::new();
     let mut salvaged = None;
-    let connection = match connect(path) {
+    let log = path.with_file_name(format!("{}-wal", file_name(path).display()));
+    let (size, logged) = (fs::metadata(path).map_or(0, |file| file.len()), log.exists());
+    let cut = (size == 0 && logged) || (1..=512).contains(&size);
+    let first =
+        if cut { Err(StoreError::Failed("it is cut within its header".to_owned())) } else { connect(path) };
+    let connection = match first {
         Ok(connection) => connection,
         Err(StoreError::Failed(why)) if path.exists() => {
             let aside = set_aside(path, now_ms)?;
@@ -95,9 +100,18 @@ pub fn open(path: &Path, boot_id: &str, now_ms: i64) -> Result<Opened, StoreErro
     };
     let number = |key: &str| meta(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let (mut epoch, fence) = (number("epoch"), number("fence") + 1);
+    if salvaged.is_some() {
+        let known: i64 =
+            connection.query_row("SELECT coalesce(max(epoch), 0) FROM records", [], |row| row.get(0))?;
+        epoch = epoch.max(known as u64);
+    }
+    let unlogged = meta("clean").as_deref() == Some("0") && !logged;
     let lost_power = meta("clean").as_deref() == Some("0") && meta("boot_id").is_some_and(|id| id != boot_id);
-    if epoch == 0 || lost_power || salvaged.is_some() {
+    if epoch == 0 || lost_power || unlogged || salvaged.is_some() {
         epoch += 1;
+    }
+    if unlogged && !lost_power {
+        told.push("the store's log (-wal) is gone: what was written last may be missing".to_owned());
     }
     if lost_power {
         told.push(
@@ -145,6 +159,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
@@ -215,7 +230,10 @@ fn salvage(from: &Path, into: &Connection) -> (u64, u64) {
     copy("item", 4, &mut others);
     // A session's head is what can be replayed without a hole, no more.
     let _ = into.execute_batch(
-        "UPDATE session SET head = coalesce((SELECT max(last) FROM records WHERE records.session = session.no), 0);",
+        "DELETE FROM records WHERE first > (
+             SELECT min(r.first) FROM records r WHERE r.session = records.session AND r.first > 1
+             AND NOT EXISTS (SELECT 1 FROM records p WHERE p.session = r.session AND p.last = r.first - 1)) - 1;
+         UPDATE session SET head = coalesce((SELECT max(last) FROM records WHERE records.session = session.no), 0);",
     );
     (sessions, groups)
 }

@@ -5,7 +5,14 @@
 
 use super::{Change, NewSession, Opened, SessionNo, SpoolOffset, StoreError, group, schema::set_meta};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::{thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use vibes_protocol::model::{Seq, SessionId};
 
@@ -40,6 +47,7 @@ enum Job {
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
     synced: watch::Receiver<u64>,
+    last: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -48,10 +56,17 @@ impl Writer {
         let (jobs, inbox) = mpsc::channel(QUEUE);
         let (synced_tx, synced) = watch::channel(0);
         let runtime = tokio::runtime::Handle::current();
-        let desk =
-            Desk { connection: opened.connection, txn: 0, full: true, synced: synced_tx, dirty: false };
+        let last = Arc::new(AtomicU64::new(0));
+        let desk = Desk {
+            connection: opened.connection,
+            txn: 0,
+            last: last.clone(),
+            full: true,
+            synced: synced_tx,
+            dirty: false,
+        };
         thread::Builder::new().name("store-writer".into()).spawn(move || desk.run(inbox, &runtime))?;
-        Ok(Self { jobs, synced })
+        Ok(Self { jobs, synced, last })
     }
 
     /// Commits one session's change.
@@ -80,6 +95,11 @@ impl Writer {
         *self.synced.borrow()
     }
 
+    /// The number of the last transaction that was committed.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Acquire)
+    }
+
     /// Syncs, checkpoints and marks the store as cleanly closed.
     pub async fn close(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
@@ -92,6 +112,7 @@ impl Writer {
 struct Desk {
     connection: Connection,
     txn: u64,
+    last: Arc<AtomicU64>,
     /// Whether `synchronous` is FULL just now.
     full: bool,
     synced: watch::Sender<u64>,
@@ -212,6 +233,7 @@ impl Desk {
         }
         self.dirty = true;
         self.txn += 1;
+        self.last.store(self.txn, Ordering::Release);
         if sync {
             // The log is one file: a synced commit takes every earlier one with it.
             self.synced.send_replace(self.txn);
@@ -328,7 +350,11 @@ impl Desk {
                 self.synced.send_replace(before);
                 self.dirty = false;
             }
-            Err(error) => tracing::warn!(%error, "checkpoint failed; the log stays until the next one"),
+            // Tried again with the next commit, not every moment: a full disk stays full for a while.
+            Err(error) => {
+                self.dirty = false;
+                tracing::warn!(%error, "checkpoint failed; the log stays until the next one");
+            }
         }
     }
 

@@ -253,6 +253,11 @@ impl Step<'_> {
         let was_lost = gone.exit.is_none();
         self.s.body.running = false;
         self.s.link = if was_lost { Link::Lost } else { Link::None };
+        // A frame is undelivered only when both say so: the runner never acknowledged it, and its log has not got it.
+        let unheard = self.s.outbox.contains_key(&1) && gone.last_in_seq == Some(0);
+        let undelivered = self.s.body.turn.as_ref().is_some_and(|turn| {
+            self.s.outbox.contains_key(&turn.frame) && gone.last_in_seq.is_some_and(|last| last < turn.frame)
+        });
         self.s.outbox.clear();
         self.effect(Effect::Forget(generation));
         if let Some(exit) = &gone.exit {
@@ -263,16 +268,19 @@ impl Step<'_> {
             });
         }
         if self.s.body.stopping.is_some() {
-            self.keep_undelivered(gone.last_in_seq);
+            self.keep_undelivered(undelivered);
             self.stopped(&gone.left);
             return;
         }
         // A runner that was lost before the agent heard a word has done nothing: it is simply started again.
         if was_lost
-            && gone.last_in_seq == 0
+            && unheard
             && !self.s.body.codec.ready
             && self.s.body.state == SessionState::Starting
+            && self.may_start_again()
         {
+            self.s.body.crashes.push(self.now);
+            self.resolve_all(Outcome::Withdrawn, None);
             self.start_agent(None);
             return;
         }
@@ -293,7 +301,7 @@ impl Step<'_> {
         let last_words = gone.stderr.lines().last().unwrap_or_default();
         let reason =
             if last_words.is_empty() || clean { why.clone() } else { format!("{why}: {last_words}") };
-        self.keep_undelivered(gone.last_in_seq);
+        self.keep_undelivered(undelivered);
         self.resolve_all(Outcome::Withdrawn, None);
         let in_turn = self.s.body.turn.is_some();
         let outcome = if was_lost { TurnOutcome::Unknown } else { TurnOutcome::Failed };
@@ -324,8 +332,8 @@ impl Step<'_> {
     }
 
     /// A prompt whose frame the runner never logged was not delivered: it goes back to the queue and says so.
-    fn keep_undelivered(&mut self, last_in_seq: u64) {
-        if let Some(turn) = self.s.body.turn.take_if(|turn| turn.frame > last_in_seq) {
+    fn keep_undelivered(&mut self, undelivered: bool) {
+        if let Some(turn) = self.s.body.turn.take_if(|_| undelivered) {
             self.record(fact::NotDelivered { input_seq: turn.prompt.seq });
             self.record(fact::TurnEnded {
                 turn: turn.number,

@@ -69,7 +69,10 @@ impl Step<'_> {
             }
             Command::Look => Ok(Some(Reply::Looked(Box::new(self.s.look(caller.client))))),
             Command::NoteRefused { request } => {
+                // Nobody of the session did anything: its place in the list and its time to live stay.
+                let last_ms = self.s.last_ms;
                 self.record(fact::Refused { request: request.to_owned(), pid: caller.pid });
+                self.s.last_ms = last_ms;
                 Ok(Some(Reply::Ok))
             }
             Command::Input { content, key, now } => self.input(caller, content, key, now),
@@ -119,6 +122,8 @@ impl Step<'_> {
                 }
                 self.s.body.context = context.or_else(|| self.s.body.context.take());
                 self.s.body.launch.once = false;
+                // Resumed on purpose by somebody beside it: the next join arms the orphan policy again.
+                self.s.ownership.armed &= !self.s.ownership.seats.is_empty();
                 self.start_agent(Some(by));
                 Ok(Some(Reply::Ok))
             }
@@ -166,6 +171,8 @@ impl Step<'_> {
             Command::Take => {
                 let taker = self.seat_of(caller);
                 if self.s.ownership.role(taker).is_none() {
+                    // Taking is not subscribing: it does not arm the orphan policy.
+                    let armed = self.s.ownership.armed;
                     let passed = self.s.ownership.join(
                         Joiner {
                             client: caller.client,
@@ -176,6 +183,7 @@ impl Step<'_> {
                         },
                         self.now,
                     );
+                    self.s.ownership.armed = armed;
                     self.passed(passed);
                 }
                 let passed = self.s.ownership.take(taker, self.now).map_err(|why| self.denied(why))?;
@@ -183,6 +191,10 @@ impl Step<'_> {
                 Ok(Some(Reply::Ok))
             }
             Command::SetOption { option_id, value } => {
+                if !(value.is_string() || value.is_boolean() || value.is_number()) {
+                    let message = "value: an option is set to a string, a number or a boolean";
+                    return Err(CodedError::new(ErrorCode::BadRequest, message));
+                }
                 if !self.s.body.codec.ready || !self.s.body.running {
                     return Err(self.wrong_state("its agent is not running"));
                 }
@@ -205,8 +217,25 @@ impl Step<'_> {
         if let Some((seq, _)) = key.as_ref().and_then(|key| self.s.keys.get(key)) {
             return Ok(Some(Reply::Accepted(*seq)));
         }
-        if content.is_empty() {
-            return Err(CodedError::new(ErrorCode::BadRequest, "content: a prompt has at least one block"));
+        let blank =
+            |block: &Value| block["type"] == "text" && block["text"].as_str().is_none_or(str::is_empty);
+        if content.iter().any(|block| !block["type"].is_string()) {
+            return Err(CodedError::new(
+                ErrorCode::BadRequest,
+                "content: a block is an object with a `type`",
+            ));
+        }
+        if content.iter().all(blank) {
+            return Err(CodedError::new(ErrorCode::BadRequest, "content: a prompt is not empty"));
+        }
+        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 128) {
+            return Err(CodedError::new(
+                ErrorCode::BadRequest,
+                "idempotency_key: 1 to 128 bytes, such as a UUID",
+            ));
+        }
+        if self.s.body.deleted_ms.is_some() {
+            return Err(self.wrong_state("it is deleted: undelete it first"));
         }
         let body = &self.s.body;
         let suspended = body.state == SessionState::Suspended;
@@ -226,7 +255,7 @@ impl Step<'_> {
         }
         let queued = body.turn.is_some() || !body.queue.is_empty();
         let by = Self::actor(caller);
-        self.s.remember_words(&format!(" {}", Self::text_of(&content)));
+        self.s.remember_prompt(&Self::text_of(&content));
         let seq = self.record(fact::Input { content: content.clone(), by: by.clone(), queued });
         let prompt = Queued { seq, content };
         if now && self.s.body.turn.is_some() {
@@ -271,30 +300,28 @@ impl Step<'_> {
                 options.iter().map(|option| format!("{} ({})", option.option_id, option.kind)).collect();
             list.join(", ")
         };
-        let option = match (&answer.option_id, answer.decision) {
-            (Some(wanted), _) => {
-                options.iter().find(|option| option.option_id == *wanted).ok_or_else(|| {
-                    CodedError::new(
-                        ErrorCode::BadRequest,
-                        format!("option_id: the agent offers {}", offered()),
-                    )
-                })?
-            }
-            (None, Some(decision)) => {
-                options.iter().find(|option| option.kind == decision.as_kind()).ok_or_else(|| {
-                    let kind = decision.as_kind();
-                    CodedError::new(
-                        ErrorCode::BadRequest,
-                        format!("decision: no {kind}; the agent offers {}", offered()),
-                    )
-                })?
-            }
-            (None, None) => {
-                return Err(CodedError::new(
-                    ErrorCode::BadRequest,
-                    "option_id or decision: one of them is needed",
-                ));
-            }
+        if let (Some(_), Some(decision), Some(option)) =
+            (&answer.option_id, answer.decision, answer.chosen(options))
+            && option.kind != decision.as_kind()
+        {
+            let message = format!(
+                "option_id and decision contradict each other: {} is {}, not {}",
+                option.option_id,
+                option.kind,
+                decision.as_kind()
+            );
+            return Err(CodedError::new(ErrorCode::BadRequest, message));
+        }
+        let Some(option) = answer.chosen(options) else {
+            let why = match (&answer.option_id, answer.decision) {
+                (Some(wanted), _) => format!("option_id: no {wanted:?}"),
+                (None, Some(decision)) => format!("decision: no {}", decision.as_kind()),
+                (None, None) => "option_id or decision: one of them is needed".to_owned(),
+            };
+            return Err(CodedError::new(
+                ErrorCode::BadRequest,
+                format!("{why}; the agent offers {}", offered()),
+            ));
         };
         let (option_id, allows, rpc_id) = (option.option_id.clone(), option.allows(), pending.rpc_id.clone());
         self.s.pending.remove(&answer.permission_id);

@@ -9,7 +9,8 @@ use crate::{
 };
 use serde_json::{Map, Value};
 use vibes_protocol::model::{
-    ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionInfo,
+    ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, PermissionOption, RemovedReason, Seq,
+    SessionInfo,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -111,6 +112,17 @@ pub struct Answer {
     pub message: Option<String>,
 }
 
+impl Answer {
+    /// The option that it picks of those offered.
+    pub fn chosen<'a>(&self, options: &'a [PermissionOption]) -> Option<&'a PermissionOption> {
+        options.iter().find(|option| match (&self.option_id, self.decision) {
+            (Some(wanted), _) => option.option_id == *wanted,
+            (None, Some(decision)) => option.kind == decision.as_kind(),
+            (None, None) => false,
+        })
+    }
+}
+
 /// A change of editable metadata. `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetadataUpdate {
@@ -146,12 +158,6 @@ impl Command {
     /// Whether its reply means that the disk has it.
     pub fn is_lasting(&self) -> bool {
         !matches!(self, Self::Look | Self::WaitReady | Self::NoteRefused { .. })
-    }
-
-    /// Whether it stops something: then it acts even when it cannot be recorded.
-    pub fn acts_first(&self) -> bool {
-        matches!(self, Self::Kill | Self::Interrupt)
-            || matches!(self, Self::Answer(answer) if matches!(answer.decision, Some(Decision::RejectOnce | Decision::RejectAlways)))
     }
 }
 

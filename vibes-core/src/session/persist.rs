@@ -150,3 +150,92 @@ pub fn restore(stored: &StoredSession, epoch: Epoch) -> Result<State, serde_json
     }
     Ok(state)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::tests::walk::Walk;
+
+    /// Compares what lasts. A preview is written along with a body, so it may be older than the state.
+    fn same(read: &State, of: &State, at: u64) {
+        assert_eq!(read.body, of.body, "step {at}");
+        assert_eq!((read.head, read.spool, read.epoch), (of.head, of.spool, of.epoch), "step {at}");
+        assert_eq!(
+            (&read.pending, &read.outbox, &read.keys),
+            (&of.pending, &of.outbox, &of.keys),
+            "step {at}"
+        );
+        // A process and an absence belong to the daemon that saw them.
+        let mut lasting = of.ownership.clone();
+        for seat in lasting.seats.values_mut() {
+            (seat.pid, seat.away_until_ms) = (None, None);
+        }
+        assert_eq!(read.ownership, lasting, "step {at}");
+    }
+
+    #[test]
+    fn what_is_written_step_by_step_is_the_state() {
+        for seed in 100..110 {
+            let mut walk = Walk::new(seed, false);
+            for at in 0..2_000 {
+                walk.step();
+                if at % 5 == 0 {
+                    let state = &walk.case.state;
+                    same(&walk.store.read(state), state, at);
+                    let rows = state.ownership.seats.len()
+                        + state.pending.len()
+                        + state.outbox.len()
+                        + state.keys.len();
+                    assert_eq!(walk.store.rows(), rows, "step {at}: a row is left that nothing reads");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_unchanged_state_writes_nothing() {
+        let mut walk = Walk::new(7, false);
+        for _ in 0..500 {
+            walk.step();
+            let saved = Saved::of(&walk.case.state);
+            assert_eq!(saved.body_change(&walk.case.state), None);
+            assert_eq!(saved.row_changes(&walk.case.state), []);
+        }
+    }
+
+    #[test]
+    fn frames_of_an_earlier_generation_are_not_read_back() {
+        let mut walk = Walk::new(3, false);
+        walk.step();
+        let state = walk.case.state.clone();
+        let stale = [(state.body.generation + 1).to_be_bytes(), 1_u64.to_be_bytes()].concat();
+        let stored = StoredSession {
+            no: 1,
+            id: state.body.id,
+            head: state.head,
+            spool: state.spool,
+            last_ms: state.last_ms,
+            body: encode(&state),
+            rows: vec![(RowKind::Outbox, stale, b"{}".to_vec())],
+        };
+        assert!(restore(&stored, 1).expect("it is sound").outbox.is_empty());
+    }
+
+    #[test]
+    fn a_body_that_is_no_body_is_an_error_not_a_session() {
+        let walk = Walk::new(3, false);
+        let body = encode(&walk.case.state);
+        for cut in [0, 1, body.len() / 2, body.len() - 1] {
+            let stored = StoredSession {
+                no: 1,
+                id: walk.case.state.body.id,
+                head: 0,
+                spool: Default::default(),
+                last_ms: 0,
+                body: body[..cut].to_owned(),
+                rows: Vec::new(),
+            };
+            assert!(restore(&stored, 1).is_err(), "cut at {cut}");
+        }
+    }
+}

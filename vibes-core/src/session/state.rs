@@ -217,6 +217,8 @@ pub struct State {
     pub link: Link,
     /// The last words.
     pub preview: String,
+    /// Whether what comes next begins anew.
+    pub preview_ended: bool,
     /// Whether the agent waits for disk space.
     pub blocked: bool,
     /// Who waits for the stop under way.
@@ -296,6 +298,7 @@ impl State {
             last_ms,
             link: Link::None,
             preview: String::new(),
+            preview_ended: true,
             blocked: false,
             stop_waiters: Vec::new(),
             ready_waiters: Vec::new(),
@@ -376,16 +379,28 @@ impl State {
         [stop, self.ownership.next_deadline_ms()].into_iter().flatten().min()
     }
 
-    /// Keeps the last words of the conversation, one line, short.
+    /// Keeps the last words of the conversation: one line, short. Chunks of one line are joined; a new line, or the
+    /// other side speaking, begins anew.
     pub fn remember_words(&mut self, text: &str) {
         const LONGEST: usize = 120;
-        let last = text.trim_end().rsplit('\n').next().unwrap_or_default().trim();
-        if last.is_empty() {
-            return;
+        for (at, line) in text.split('\n').enumerate() {
+            let anew = at > 0 || self.preview_ended;
+            self.preview_ended |= at > 0;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let joined = if anew { line.trim_start().to_owned() } else { format!("{}{line}", self.preview) };
+            let skip = joined.chars().count().saturating_sub(LONGEST);
+            self.preview = joined.chars().skip(skip).filter(|c| !c.is_control()).collect();
+            self.preview_ended = false;
         }
-        let continued = !text.starts_with(char::is_whitespace) && !text.trim_end().contains('\n');
-        let joined = if continued { format!("{}{last}", self.preview) } else { last.to_owned() };
-        let skip = joined.chars().count().saturating_sub(LONGEST);
-        self.preview = joined.chars().skip(skip).filter(|c| !c.is_control()).collect();
+        self.preview_ended |= text.ends_with('\n');
+    }
+
+    /// A prompt is the last word until the agent says something, which begins anew.
+    pub fn remember_prompt(&mut self, text: &str) {
+        self.preview_ended = true;
+        self.remember_words(text);
+        self.preview_ended = true;
     }
 }

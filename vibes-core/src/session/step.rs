@@ -166,7 +166,7 @@ impl Step<'_> {
         }
         if self.s.body.running {
             self.s.link = Link::Adopting;
-        } else if self.s.head == 0 {
+        } else if self.s.head == 0 && self.s.body.generation == 0 {
             self.begin();
         }
     }
@@ -211,12 +211,15 @@ impl Step<'_> {
         self.send(|codec, out| codec.prompt(&content, out));
         let frame = self.s.body.last_frame;
         self.s.body.turn = Some(Turn { number, prompt, frame, cancelled: false });
-        self.set_state(SessionState::Processing, None, None);
+        let resting = self.resting_state();
+        self.set_state(resting, None, None);
     }
 
     /// Where the session stands between questions.
     pub fn resting_state(&self) -> SessionState {
-        if !self.s.pending.is_empty() {
+        if !self.s.body.codec.ready {
+            self.s.body.state
+        } else if !self.s.pending.is_empty() {
             SessionState::WaitingPermission
         } else if self.s.body.turn.is_some() {
             SessionState::Processing
@@ -300,6 +303,13 @@ impl Step<'_> {
             (turn && self.s.body.running && self.s.link == Link::Live).then_some(self.now + CANCEL_MS);
         if grace.is_some() {
             self.cancel_turn(by.as_ref());
+        } else {
+            // Nobody may allow any more what is being stopped.
+            self.resolve_all(Outcome::Cancelled, by.as_ref());
+            if self.s.body.running {
+                let resting = self.resting_state();
+                self.set_state(resting, None, None);
+            }
         }
         self.s.body.stopping = Some(Stopping { goal, by, reason, cancel_until_ms: grace });
         if grace.is_none() {
@@ -405,7 +415,8 @@ impl Step<'_> {
         let had = self.s.ownership.seats.contains_key(&client);
         let passed = self.s.ownership.leave(client, self.now);
         self.passed(passed);
-        if had && self.s.ownership.seats.is_empty() && !self.s.body.state.is_ended() {
+        let armed = self.s.ownership.armed;
+        if had && armed && self.s.ownership.seats.is_empty() && !self.s.body.state.is_ended() {
             match self.s.body.orphan_policy {
                 OrphanPolicy::Keep => {}
                 OrphanPolicy::Remove => self.begin_stop(Goal::Remove, None, None),

@@ -8,7 +8,7 @@ use super::{
     event::{Caller, Command, Effect, Event, Notice, Reply, Tag},
     persist::Saved,
     state::State,
-    step::{Out, step},
+    step::{LADDER_MS, Out, step},
 };
 use crate::{
     agent::{
@@ -42,8 +42,14 @@ const NOTICE_EVERY: Duration = Duration::from_millis(250);
 const ADOPTION: Duration = Duration::from_secs(5);
 /// How long a change that the store refused waits before it is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often spool segments are given up: often enough for the budget, seldom enough to cost nothing.
+const COLLECT_EVERY: Duration = Duration::from_secs(1);
 /// How long frames wait after the runner said that too much waits already.
 const BUSY_RETRY: Duration = Duration::from_millis(200);
+
+/// Gives the whole environment of an agent, from its name and what the client sent, if one did.
+pub type Environment =
+    Arc<dyn Fn(&str, Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> + Send + Sync>;
 
 /// What every session's task works with.
 #[derive(Clone)]
@@ -56,8 +62,8 @@ pub struct Surroundings {
     pub yard: Arc<Yard>,
     /// This daemon's number.
     pub fence: u64,
-    /// Environment for agents that are started without a client at hand: the daemon's own, by the allow list.
-    pub fallback_env: Arc<BTreeMap<String, String>>,
+    /// The whole environment of an agent, from its name and what the client sent, if one did.
+    pub environment: Environment,
     /// Tells the tasks to let go.
     pub stop: CancellationToken,
 }
@@ -162,6 +168,8 @@ struct Task {
     notice_owed: bool,
     /// A spool offset that may be given up once this transaction is on disk.
     collect: Option<(u64, u64)>,
+    /// When that is looked at again.
+    collect_at: Instant,
 }
 
 /// Starts the task of a session, new or restored.
@@ -200,6 +208,7 @@ pub fn spawn(
         noticed: Instant::now(),
         notice_owed: false,
         collect: None,
+        collect_at: Instant::now(),
     };
     tracker.spawn(task.run(requests, fresh));
     handle
@@ -277,13 +286,17 @@ impl Task {
         let notice = self.notice_owed.then_some(self.noticed + NOTICE_EVERY);
         let parked = (!self.parked.is_empty()).then_some(self.adopting).flatten();
         let held = self.held.as_ref().map(|(_, again)| *again);
-        [wall, notice, parked, held, self.sending_paused].into_iter().flatten().min()
+        let collect = self.collect.map(|_| self.collect_at);
+        [wall, notice, parked, held, collect, self.sending_paused].into_iter().flatten().min()
     }
 
     async fn time(&mut self) {
         let now = Instant::now();
         if self.notice_owed && self.noticed + NOTICE_EVERY <= now {
             self.post_update();
+        }
+        if self.collect.is_some() && self.collect_at <= now {
+            self.collect_spool();
         }
         if self.sending_paused.is_some_and(|until| until <= now) {
             self.sending_paused = None;
@@ -296,7 +309,12 @@ impl Task {
             }
         }
         if self.refused_until <= now && self.state.next_deadline_ms().is_some_and(|at| at <= now_ms()) {
-            self.change(vec![Event::Tick], false).await;
+            let done = self.change(vec![Event::Tick], false).await;
+            if !done && self.state.body.stopping.is_some() {
+                // The rung that is due is taken even when it cannot be recorded.
+                let (eof_ms, term_ms) = LADDER_MS;
+                self.order(Order::Stop { eof_ms, term_ms });
+            }
         }
         if let Some((held, _)) = self.held.take_if(|(_, again)| *again <= now) {
             self.take(held).await;
@@ -388,6 +406,13 @@ impl Task {
             }
         };
         if !done {
+            if matches!(held, Held::Event(LinkEvent::Gone(_))) {
+                // Whoever wanted the agent stopped need not wait for room on the disk to hear that it is.
+                let message = "the agent is stopped; the disk is full, and it is recorded when there is room";
+                for tag in std::mem::take(&mut self.state.stop_waiters) {
+                    self.answer(tag, Err(CodedError::new(ErrorCode::StoreFull, message)));
+                }
+            }
             self.held = Some((held, now + STORE_RETRY));
             return;
         }
@@ -419,7 +444,7 @@ impl Task {
         let stops: Vec<(Caller, Command)> = events
             .iter()
             .filter_map(|event| match event {
-                Event::Command(caller, command, _) if command.acts_first() => {
+                Event::Command(caller, command, _) if self.acts_first(command) => {
                     Some((caller.clone(), command.clone()))
                 }
                 _ => None,
@@ -444,7 +469,7 @@ impl Task {
         for event in events {
             if let Event::Command(_, command, tag) = &event {
                 asked.push(*tag);
-                stops |= command.acts_first();
+                stops |= self.acts_first(command);
             }
             step(&mut next, now, event, &mut out);
         }
@@ -453,7 +478,12 @@ impl Task {
         let moved = next.spool != self.state.spool;
         if out.facts.is_empty() && body.is_none() && !moved && (rows.is_empty() || asked.is_empty()) {
             // Nothing that would be missed after a crash: acknowledged frames leave with the next change.
+            let relinked = next.link != self.state.link;
             self.state = next;
+            if relinked {
+                self.refresh();
+                self.notice_owed = true;
+            }
             self.act(out.effects);
             self.send_frames();
             return true;
@@ -510,21 +540,34 @@ impl Task {
             Err(error) => {
                 tracing::error!(session = %self.state.body.id, %error, "a change could not be recorded");
                 self.refused_until = Instant::now() + STORE_RETRY;
-                let done = if stops {
-                    " (what was to be stopped is stopped, and recorded when there is room)"
-                } else {
-                    ""
-                };
                 let code = if matches!(error, StoreError::Full) {
                     ErrorCode::StoreFull
                 } else {
                     ErrorCode::StoreFailed
                 };
                 for tag in asked {
-                    self.answer(tag, Err(CodedError::new(code, format!("{error}{done}"))));
+                    let message = if stops {
+                        "the disk is full: it is carried out, and recorded when there is room".to_owned()
+                    } else {
+                        error.to_string()
+                    };
+                    self.answer(tag, Err(CodedError::new(code, message)));
                 }
                 false
             }
+        }
+    }
+
+    /// Whether a command stops something: then it acts even when it cannot be recorded.
+    fn acts_first(&self, command: &Command) -> bool {
+        match command {
+            Command::Kill | Command::Interrupt | Command::Finish | Command::Suspend { .. } => true,
+            Command::Answer(answer) => {
+                let pending = self.state.pending.get(&answer.permission_id);
+                let chosen = pending.and_then(|pending| answer.chosen(&pending.permission.options));
+                chosen.is_some_and(|option| !option.allows())
+            }
+            _ => false,
         }
     }
 
@@ -551,8 +594,8 @@ impl Task {
             }
             // The runner has these numbers now: they are never given to other frames.
             self.state.body.last_frame = next.body.last_frame;
-            if matches!(command, Command::Kill) {
-                let (eof_ms, term_ms) = crate::session::step::LADDER_MS;
+            if !matches!(command, Command::Interrupt | Command::Answer(_)) {
+                let (eof_ms, term_ms) = LADDER_MS;
                 link.order(Order::Stop { eof_ms, term_ms });
             }
         }
@@ -572,6 +615,11 @@ impl Task {
                 Effect::Stop { eof_ms, term_ms } => self.order(Order::Stop { eof_ms, term_ms }),
                 Effect::Notice(notice) => {
                     self.refresh();
+                    if matches!(notice, Notice::Removed(..)) {
+                        // What it became was posted before; nothing follows its leaving.
+                        self.notice_owed = false;
+                        self.noticed = Instant::now();
+                    }
                     self.at.board.post(notice);
                 }
                 Effect::Forget(generation) => {
@@ -592,7 +640,7 @@ impl Task {
         let launch = Launch {
             argv: body.launch.argv.clone(),
             cwd: body.cwd.clone(),
-            env: self.env.clone().unwrap_or_else(|| (*self.at.fallback_env).clone()),
+            env: (self.at.environment)(&body.agent, self.env.as_ref()),
             umask: body.launch.umask,
         };
         let (yard, session, generation) = (self.at.yard.clone(), body.id, body.generation);
@@ -638,21 +686,33 @@ impl Task {
         self.refresh();
         self.noticed = Instant::now();
         self.notice_owed = false;
-        self.at.board.post(Notice::Updated(Box::new(self.state.info())));
+        if self.state.body.deleted_ms.is_none() {
+            self.at.board.post(Notice::Updated(Box::new(self.state.info())));
+        }
+    }
+
+    /// Notes how far the spool is covered by this transaction, to be given up once it is on disk.
+    fn collect(&mut self, txn: u64) {
+        if self.collect.is_none() && self.state.link == LinkState::Live {
+            self.collect = Some((txn, self.state.spool.offset));
+            self.collect_at = Instant::now() + COLLECT_EVERY;
+        } else if self.collect_at <= Instant::now() {
+            self.collect_spool();
+        }
     }
 
     /// Gives up spool segments whose records are on disk.
-    fn collect(&mut self, txn: u64) {
-        match self.collect {
-            Some((covered, offset)) if self.at.writer.synced() >= covered => {
-                self.collect = None;
-                if let Some(link) = &self.link {
-                    let _ = link.orders.send(LinkOrder::Durable(offset));
-                }
+    fn collect_spool(&mut self) {
+        self.collect_at = Instant::now() + COLLECT_EVERY;
+        let writer = &self.at.writer;
+        if let Some((_, offset)) = self.collect.take_if(|(txn, _)| writer.synced() >= *txn)
+            && let Some(link) = &self.link
+        {
+            let _ = link.orders.send(LinkOrder::Durable(offset));
+            if offset < self.state.spool.offset {
+                // What came meanwhile is covered by the last transaction, which the next sync takes along.
+                self.collect = Some((self.at.writer.last(), self.state.spool.offset));
             }
-            Some(_) => {}
-            None if self.state.link == LinkState::Live => self.collect = Some((txn, self.state.spool.offset)),
-            None => {}
         }
     }
 }

@@ -59,7 +59,7 @@ pub fn hello(connection: &Arc<Connection>, request_id: Option<String>, body: Hel
 
 /// Lists the agents that can be started.
 pub fn agents(connection: &Arc<Connection>, request_id: Option<String>) -> Answer {
-    let path = connection.server.fallback_env.get("PATH").map(String::as_str);
+    let path = connection.server.path.as_deref();
     let agents = connection
         .server
         .agents

@@ -1,13 +1,14 @@
 //! Requests about sessions.
 //!
 //! Invariant: a session is asked (its inbox has the command) before the handler returns; only the wait for the reply
-//! is left to later. So what a client asks in order happens in order.
+//! is left to later. So what a client asks in order happens in order. The exceptions wait for a name to be reserved
+//! first: creating, renaming and resuming.
 
 use crate::{
-    connection::{Connection, Subscription},
+    connection::{Connection, Subscription, lock},
     dispatch::{Answer, Said, error},
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 use vibes_core::{
     agent::launch,
     ownership::Joiner,
@@ -107,7 +108,8 @@ pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessi
         (Some(_), Some(last)) => Some(format!("{}:{}", last.last_activity_ms, last.id)),
         _ => None,
     };
-    Answer::Now(Message::SessionList { request_id, sessions, ended, next_cursor })
+    let warnings = lock(&connection.server.problems).clone();
+    Answer::Now(Message::SessionList { request_id, sessions, warnings, ended, next_cursor })
 }
 
 /// Creates a session.
@@ -140,8 +142,7 @@ async fn try_create(
     if !Path::new(&body.cwd).is_dir() {
         return Err(bad(format!("cwd: {:?} does not exist or is not a directory", body.cwd)));
     }
-    let mut env = environment(connection, body.env);
-    env.extend(agent.env.clone());
+    let env = (server.environment)(&body.agent, Some(&body.env));
     let mut argv = agent.command.clone();
     argv.extend(body.args);
     if launch::find_program(&argv[0], env.get("PATH").map(String::as_str), &body.cwd).is_none() {
@@ -179,7 +180,7 @@ async fn try_create(
         umask: body.umask,
         once: body.once,
     };
-    let (handle, _) = server.sessions.create(plan, key.clone(), env).await?;
+    let (handle, _) = server.sessions.create(plan, key.clone(), Some(body.env)).await?;
     drop(reserved);
     begin(connection, &handle, body.subscribe, body.prompt, key, body.wait_ready).await
 }
@@ -221,21 +222,6 @@ async fn begin(
         return Err(CodedError::new(ErrorCode::InvalidState, "the session did not tell about itself"));
     };
     Ok((looked.info, input_seq, subscriptions))
-}
-
-/// The environment of an agent: the client's, completed by the daemon's own where the client sent none.
-fn environment(connection: &Connection, client: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let server = &connection.server;
-    let mut env = if client.is_empty() { server.fallback_env.clone() } else { client };
-    for name in ["PATH", "HOME"] {
-        if let (false, Some(value)) = (env.contains_key(name), server.fallback_env.get(name)) {
-            env.insert(name.to_owned(), value.clone());
-        }
-    }
-    // Nothing of vibes itself reaches an agent but what vibes puts there.
-    env.retain(|name, _| !name.starts_with("VIBES_"));
-    env.insert("VIBES_AGENT_STATE".to_owned(), server.dir.root().join("agents").display().to_string());
-    env
 }
 
 fn joiner(connection: &Connection, role: Role) -> Joiner {
@@ -306,6 +292,10 @@ async fn place(
     let start = |after, epoch, rewound| Subscription { handle: handle.clone(), after, epoch, rewound };
     let After::Seq(after) = after else { return Ok(start(looked.info.head, now, false)) };
     let epoch = epoch.unwrap_or(now);
+    if epoch > now {
+        // A future that this store does not know: where it parted from ours cannot be told.
+        return Ok(start(0, now, true));
+    }
     if after == 0 {
         return Ok(start(0, epoch, false));
     }
@@ -366,7 +356,7 @@ pub fn resume(connection: &Arc<Connection>, request_id: RequestId, body: ResumeS
     };
     let connection = connection.clone();
     later(async move {
-        let env = (!body.env.is_empty()).then(|| environment(&connection, body.env));
+        let env = (!body.env.is_empty()).then_some(body.env);
         // An ended session gave its name up; another may have it now.
         let reserved = connection.server.sessions.reserve(handle.info().name.as_deref(), Some(handle.id));
         let _reserved = match reserved {

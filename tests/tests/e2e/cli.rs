@@ -254,3 +254,22 @@ fn what_agents_say_cannot_drive_the_terminal_of_a_table() {
     assert_eq!(pty.wait_exit(), 0);
     assert!(!pty.drawn_bytes().windows(2).any(|pair| pair == b"\x1b]"), "{:?}", pty.drawn());
 }
+
+#[test]
+fn following_a_log_is_not_joining() {
+    let env = TestEnv::started();
+    let id = env.vibes(&["run", "-d", "fake", "--orphan", "remove", "say one"]).ok().line().to_owned();
+    let following = env.spawn_vibes(&["logs", "-f", "--json", &id], "", &[]);
+    env.vibes(&["send", &id, "--wait", "say two"]).ok();
+    assert_eq!(env.vibes(&["who", &id, "--json"]).ok().json(), serde_json::json!([]));
+    env.vibes(&["finish", &id]).ok();
+    let told = following.wait().ok();
+    let seqs: Vec<u64> = told
+        .stdout
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).expect("a record")["seq"].as_u64().expect("a seq")
+        })
+        .collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+}

@@ -194,3 +194,26 @@ fn a_subscriber_that_comes_late_is_told_what_is_pending() {
     late.decide(&session, &permission, "allow_once");
     ada.said(&session, "answer t1 allow");
 }
+
+#[test]
+fn an_answer_that_contradicts_itself_decides_nothing() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    ada.prompt(&session, "ask t1 ls");
+    let permission = ada.permission(&session);
+    let allow = permission["options"]
+        .as_array()
+        .expect("options")
+        .iter()
+        .find(|option| option["kind"] == "allow_once");
+    let answer = json!({
+        "session_id": session,
+        "permission_id": permission["permission_id"],
+        "hash": permission["hash"],
+        "option_id": allow.expect("it can be allowed")["option_id"],
+        "decision": "reject_once",
+    });
+    assert_eq!(ada.refused("permission_response", answer), "BAD_REQUEST");
+    assert_eq!(ada.state(&session, "waiting_permission")["pending_permissions"][0], permission);
+}

@@ -124,3 +124,14 @@ fn two_state_directories_never_meet() {
     assert_eq!(two.connect().ok("list_sessions", json!({}))["sessions"], json!([]));
     assert_ne!(one.daemon().pid, two.daemon().pid);
 }
+
+#[test]
+fn a_socket_that_somebody_removed_is_made_again() {
+    let env = TestEnv::started();
+    let pid = env.running_daemon().expect("a daemon runs").pid;
+    std::fs::remove_file(env.state().socket()).expect("it was there");
+    env.vibes(&["ls"]).ok();
+    assert_eq!(env.running_daemon().expect("a daemon runs").pid, pid, "the same one");
+    env.vibes(&["daemon", "stop"]).ok();
+    assert!(env.running_daemon().is_none());
+}

@@ -213,3 +213,29 @@ fn records_are_read_without_joining() {
     assert_eq!(page["records"].as_array().map(Vec::len), Some(1));
     assert_eq!(wire.ok("who", json!({"session_id": session}))["members"], json!([]));
 }
+
+#[test]
+fn a_cursor_of_a_future_epoch_goes_back_to_the_start() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({}));
+    ada.ok("subscribe", json!({"session_ids": [session], "after": 2, "epoch": 7}));
+    let rewind = ada.wait_for("a rewind", |message| message["type"] == "rewind");
+    assert_eq!(rewind["to"], json!({"epoch": 1, "seq": 0}), "where the futures parted is not known");
+    assert_eq!(ada.fact(&session, "created")["seq"], 1);
+}
+
+#[test]
+fn an_empty_prompt_is_a_bad_request() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({}));
+    for content in
+        [json!(""), json!([]), json!([[]]), json!([{"type": "text", "text": ""}]), json!([{"text": "x"}])]
+    {
+        let refused = ada.refused("input", json!({"session_id": session, "content": content}));
+        assert_eq!(refused, "BAD_REQUEST", "{content}");
+    }
+    let key = json!({"session_id": session, "content": "say hi", "idempotency_key": ""});
+    assert_eq!(ada.refused("input", key), "BAD_REQUEST");
+}

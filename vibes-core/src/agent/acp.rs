@@ -92,6 +92,13 @@ struct UpdateHead<'a> {
     content: Option<&'a RawValue>,
 }
 
+/// As much of a content block as the preview needs. Borrowed: every chunk of a flood passes here.
+#[derive(Deserialize)]
+struct TextBlock<'a> {
+    #[serde(borrow, default)]
+    text: Option<Cow<'a, str>>,
+}
+
 fn request(id: u64, method: &str, params: impl Serialize) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
@@ -266,10 +273,10 @@ impl Acp {
             serde_json::from_str(raw).map_err(|error| format!("an update: {error}"))?;
         Ok(match &*head.kind {
             "agent_message_chunk" => {
-                let block: Option<Value> =
-                    head.content.and_then(|content| serde_json::from_str(content.get()).ok());
-                let text = block.as_ref().and_then(|block| block["text"].as_str());
-                text.map_or(Hint::None, |text| Hint::Text(text.to_owned()))
+                let block = head
+                    .content
+                    .and_then(|content| serde_json::from_str::<TextBlock<'_>>(content.get()).ok());
+                block.and_then(|block| block.text).map_or(Hint::None, |text| Hint::Text(text.into_owned()))
             }
             "current_mode_update" => {
                 let update: Value = read_str(raw)?;

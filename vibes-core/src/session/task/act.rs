@@ -1,0 +1,296 @@
+//! What the task does with a change: commit it, adopt it, act on it.
+//!
+//! Invariant: effects come after the commit they belong to. The one exception are stops: a full disk cannot keep a
+//! person from stopping an agent, so these go out and are owed to the journal.
+
+use super::{
+    COLLECT_EVERY, Caller, CodedError, Command, Effect, ErrorCode, Event, Held, Instant, Launch, LinkOrder,
+    LinkState, NOTICE_EVERY, Notice, Order, Reply, STORE_RETRY, Saved, StoreError, Tag, Task,
+};
+use crate::{
+    agent::launch,
+    clock::now_ms,
+    journal::{Append, Change, Slab, group},
+    session::step::{LADDER_MS, Out, step},
+};
+use sha2::{Digest, Sha256};
+use std::{sync::Arc, sync::PoisonError};
+
+impl Task {
+    /// A change whose stops are carried out even when they cannot be recorded.
+    pub(super) async fn change(&mut self, events: Vec<Event<'_>>, sync: bool) -> bool {
+        let stops: Vec<(Caller, Command)> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Command(caller, command, _) if self.acts_first(command) => {
+                    Some((caller.clone(), command.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        let done = self.commit(events, sync).await;
+        if !done {
+            for (caller, command) in stops {
+                self.stop_unrecorded(caller, command);
+            }
+        }
+        done
+    }
+
+    /// Computes a change on a copy, commits it, adopts it, acts on it. `false` when the store refused.
+    pub(super) async fn commit(&mut self, events: Vec<Event<'_>>, sync: bool) -> bool {
+        let now = now_ms();
+        let mut next = self.state.clone();
+        let mut out = Out::default();
+        let mut asked = Vec::new();
+        let mut stops = false;
+        for event in events {
+            if let Event::Command(_, command, tag) = &event {
+                asked.push(*tag);
+                stops |= self.acts_first(command);
+            }
+            step(&mut next, now, event, &mut out);
+        }
+        let body = self.saved.body_change(&next);
+        let rows = self.saved.row_changes(&next);
+        let moved = next.spool != self.state.spool;
+        if out.facts.is_empty() && body.is_none() && !moved && (rows.is_empty() || asked.is_empty()) {
+            // Nothing that would be missed after a crash: acknowledged frames leave with the next change.
+            let relinked = next.link != self.state.link;
+            self.state = next;
+            if relinked {
+                self.refresh();
+                self.notice_owed = true;
+            }
+            self.act(out.effects);
+            self.send_frames();
+            return true;
+        }
+        let mut group_body = Vec::new();
+        let mut frames = group::Frames::default();
+        for (seq, fact) in (self.state.head + 1..).zip(&out.facts) {
+            group::push_record(&mut group_body, now, fact);
+            frames.push(&next.body.id, next.epoch, seq, now, fact);
+        }
+        let change = Change {
+            session: self.no,
+            expect: (self.state.head, self.state.spool),
+            head: next.head,
+            spool: next.spool,
+            last_ms: next.last_ms,
+            append: (!out.facts.is_empty()).then(|| Append {
+                first: self.state.head + 1,
+                last: next.head,
+                epoch: next.epoch,
+                body: group_body,
+            }),
+            body,
+            rows,
+            sync,
+        };
+        match self.at.writer.commit(change).await {
+            Ok(committed) => {
+                let visible = next.body != self.state.body || next.ownership != self.state.ownership;
+                let first = self.state.head + 1;
+                self.saved = Saved::of(&next);
+                self.state = next;
+                if !out.facts.is_empty() {
+                    let (bytes, ends) = frames.freeze();
+                    let (last, epoch) = (self.state.head, self.state.epoch);
+                    // The summary first: whoever is woken by the records finds the list telling the same.
+                    if visible {
+                        self.refresh();
+                    }
+                    self.feed.publish(Slab { first, last, epoch, bytes, ends: ends.into() });
+                }
+                self.notice_owed = true;
+                if visible || self.noticed.elapsed() >= NOTICE_EVERY {
+                    self.refresh();
+                }
+                self.act(out.effects);
+                if self.notice_owed && self.noticed.elapsed() >= NOTICE_EVERY {
+                    self.post_update();
+                }
+                self.collect(committed.txn);
+                self.send_frames();
+                true
+            }
+            Err(error) => {
+                tracing::error!(session = %self.state.body.id, %error, "a change could not be recorded");
+                self.refused_until = Instant::now() + STORE_RETRY;
+                let code = if matches!(error, StoreError::Full) {
+                    ErrorCode::StoreFull
+                } else {
+                    ErrorCode::StoreFailed
+                };
+                for tag in asked {
+                    let message = if stops {
+                        "the disk is full: it is carried out, and recorded when there is room".to_owned()
+                    } else {
+                        error.to_string()
+                    };
+                    self.answer(tag, Err(CodedError::new(code, message)));
+                }
+                false
+            }
+        }
+    }
+
+    /// Whether a command stops something: then it acts even when it cannot be recorded.
+    pub(super) fn acts_first(&self, command: &Command) -> bool {
+        match command {
+            Command::Kill | Command::Interrupt | Command::Finish | Command::Suspend { .. } => true,
+            Command::Answer(answer) => {
+                let pending = self.state.pending.get(&answer.permission_id);
+                let chosen = pending.and_then(|pending| answer.chosen(&pending.permission.options));
+                chosen.is_some_and(|option| !option.allows())
+            }
+            _ => false,
+        }
+    }
+
+    /// A full disk cannot keep a person from stopping an agent: the stop goes out although nothing could be recorded,
+    /// and is owed to the journal. What the agent then does is taken in like anything else, after it.
+    pub(super) fn stop_unrecorded(&mut self, caller: Caller, command: Command) {
+        let mut next = self.state.clone();
+        let mut out = Out::default();
+        step(&mut next, now_ms(), Event::Command(caller.clone(), command.clone(), 0), &mut out);
+        let refused = out.effects.iter().any(|effect| matches!(effect, Effect::Reply(_, Err(_))));
+        if refused
+            || self
+                .owed
+                .iter()
+                .any(|(_, owed)| std::mem::discriminant(owed) == std::mem::discriminant(&command))
+        {
+            return;
+        }
+        if let Some(link) = &self.link {
+            for (number, bytes) in next.outbox.range(self.sent + 1..) {
+                let hash = Sha256::digest(bytes).into();
+                link.order(Order::Write { in_seq: *number, hash, bytes: bytes.clone() });
+                self.sent = *number;
+            }
+            // The runner has these numbers now: they are never given to other frames.
+            self.state.body.last_frame = next.body.last_frame;
+            if !matches!(command, Command::Interrupt | Command::Answer(_)) {
+                let (eof_ms, term_ms) = LADDER_MS;
+                link.order(Order::Stop { eof_ms, term_ms });
+            }
+        }
+        self.owed.push((caller, command));
+        // Something must wake the task when there is room again.
+        if self.held.is_none() {
+            self.held = Some((Held::Nothing, Instant::now() + STORE_RETRY));
+        }
+    }
+
+    pub(super) fn act(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Reply(tag, result) => self.answer(tag, result),
+                Effect::Start => self.start(),
+                Effect::Go => self.order(Order::Go),
+                Effect::Stop { eof_ms, term_ms } => self.order(Order::Stop { eof_ms, term_ms }),
+                Effect::Notice(notice) => {
+                    self.refresh();
+                    if matches!(notice, Notice::Removed(..)) {
+                        // What it became was posted before; nothing follows its leaving.
+                        self.notice_owed = false;
+                        self.noticed = Instant::now();
+                    }
+                    self.at.board.post(notice);
+                }
+                Effect::Forget(generation) => {
+                    let dir = self.at.yard.dir_of(&self.state.body.id, generation);
+                    if let Err(error) = std::fs::remove_dir_all(&dir)
+                        && error.kind() != std::io::ErrorKind::NotFound
+                    {
+                        tracing::warn!(dir = %dir.display(), %error, "a runner's directory stays");
+                    }
+                }
+                Effect::Pack => self.at.writer.pack(self.no, self.state.head),
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self) {
+        let body = &self.state.body;
+        let launch = Launch {
+            argv: body.launch.argv.clone(),
+            cwd: body.cwd.clone(),
+            env: (self.at.environment)(&body.agent, self.env.as_ref()),
+            umask: body.launch.umask,
+        };
+        let (yard, session, generation) = (self.at.yard.clone(), body.id, body.generation);
+        self.link = None;
+        self.up = false;
+        self.starting =
+            Some(tokio::spawn(async move { launch::spawn(&yard, &session, generation, &launch).await }));
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        if let Some(link) = &self.link {
+            link.order(order);
+        }
+    }
+
+    pub(super) fn send_frames(&mut self) {
+        if !self.up || self.sending_paused.is_some() {
+            return;
+        }
+        let Some(link) = &self.link else { return };
+        if link.generation != self.state.body.generation {
+            return;
+        }
+        for (number, bytes) in self.state.outbox.range(self.sent + 1..) {
+            let hash = Sha256::digest(bytes).into();
+            link.order(Order::Write { in_seq: *number, hash, bytes: bytes.clone() });
+            self.sent = *number;
+        }
+    }
+
+    pub(super) fn answer(&mut self, tag: Tag, result: Result<Reply, CodedError>) {
+        if let Some(reply) = self.replies.remove(&tag) {
+            // Whoever asked may be gone; what was asked is done all the same.
+            let _ = reply.send(result);
+        }
+    }
+
+    pub(super) fn refresh(&self) {
+        *self.summary.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.state.info());
+    }
+
+    pub(super) fn post_update(&mut self) {
+        self.refresh();
+        self.noticed = Instant::now();
+        self.notice_owed = false;
+        if self.state.body.deleted_ms.is_none() {
+            self.at.board.post(Notice::Updated(Box::new(self.state.info())));
+        }
+    }
+
+    /// Notes how far the spool is covered by this transaction, to be given up once it is on disk.
+    pub(super) fn collect(&mut self, txn: u64) {
+        if self.collect.is_none() && self.state.link == LinkState::Live {
+            self.collect = Some((txn, self.state.spool.offset));
+            self.collect_at = Instant::now() + COLLECT_EVERY;
+        } else if self.collect_at <= Instant::now() {
+            self.collect_spool();
+        }
+    }
+
+    /// Gives up spool segments whose records are on disk.
+    pub(super) fn collect_spool(&mut self) {
+        self.collect_at = Instant::now() + COLLECT_EVERY;
+        let writer = &self.at.writer;
+        if let Some((_, offset)) = self.collect.take_if(|(txn, _)| writer.synced() >= *txn)
+            && let Some(link) = &self.link
+        {
+            let _ = link.orders.send(LinkOrder::Durable(offset));
+            if offset < self.state.spool.offset {
+                // What came meanwhile is covered by the last transaction, which the next sync takes along.
+                self.collect = Some((self.at.writer.last(), self.state.spool.offset));
+            }
+        }
+    }
+}

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::host;
 use std::{
+    collections::VecDeque,
     io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
@@ -216,24 +217,26 @@ impl Worker {
         let (mut exit, mut spool_end) = (standing.exit, standing.spool_end);
         let catch_up = standing.spool_end;
         let mut caught_up = false;
-        self.events.send(LinkEvent::Up(standing)).await?;
+        // What the session is to hear waits here, so that a session that cannot commit never keeps its orders (a stop
+        // above all) from the runner. One entry per report, which are as many as the frames.
+        let mut queue = VecDeque::from([LinkEvent::Up(standing)]);
         for order in std::mem::take(&mut self.early) {
             let _ = to.write_all(&order.encode()).await;
         }
         loop {
             if !caught_up && self.reader.position() >= catch_up {
                 caught_up = true;
-                self.events.send(LinkEvent::CaughtUp).await?;
+                queue.push_back(LinkEvent::CaughtUp);
             }
             while let Some(report) = next_report(&mut buffer) {
                 match report {
                     Report::Grown { spool_end: end } => spool_end = end,
                     Report::Exited(how, end) => (exit, spool_end) = (Some(how), end),
-                    Report::Ack { in_seq } => self.events.send(LinkEvent::Acked(in_seq)).await?,
+                    Report::Ack { in_seq } => queue.push_back(LinkEvent::Acked(in_seq)),
                     Report::Refused { in_seq, why } => {
-                        self.events.send(LinkEvent::Refused(in_seq, why)).await?
+                        queue.push_back(LinkEvent::Refused(in_seq, why));
                     }
-                    Report::Blocked { blocked } => self.events.send(LinkEvent::Blocked(blocked)).await?,
+                    Report::Blocked { blocked } => queue.push_back(LinkEvent::Blocked(blocked)),
                     Report::Stopped { .. } | Report::Hello(_) | Report::Stat(_) => {}
                 }
             }
@@ -261,8 +264,12 @@ impl Worker {
                     self.kill_runner();
                     return Ok(Ending::Over(exit));
                 }
-                permit = self.events.reserve(), if self.reader.position() < spool_end => {
+                permit = self.events.reserve(), if !queue.is_empty() || self.reader.position() < spool_end => {
                     let permit = permit?;
+                    if let Some(event) = queue.pop_front() {
+                        permit.send(event);
+                        continue;
+                    }
                     match self.reader.read() {
                         Ok(Some(chunk)) if chunk.lines.is_empty() => {}
                         Ok(Some(chunk)) => permit.send(LinkEvent::Lines(chunk)),

@@ -267,9 +267,7 @@ fn following_a_log_is_not_joining() {
     let seqs: Vec<u64> = told
         .stdout
         .lines()
-        .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).expect("a record")["seq"].as_u64().expect("a seq")
-        })
+        .map(|line| serde_json::from_str::<Value>(line).expect("a record")["seq"].as_u64().expect("a seq"))
         .collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
 }

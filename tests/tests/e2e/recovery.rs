@@ -246,8 +246,8 @@ fn a_prompt_that_ran_is_never_called_undelivered_whatever_happens_to_its_files()
     let session = ada.create(&env, json!({"subscribe": true}));
     ada.prompt(&session, "say working\nno_answer");
     ada.said(&session, "working");
-    for entry in std::fs::read_dir(env.state().runners()).expect("the runners have a directory").flatten() {
-        std::fs::remove_dir_all(entry.path()).expect("it can be removed");
+    for entry in fs::read_dir(env.state().runners()).expect("the runners have a directory").flatten() {
+        fs::remove_dir_all(entry.path()).expect("it can be removed");
     }
     let ended = ada.fact(&session, "turn_ended");
     assert_eq!(ended["fact"]["outcome"], "unknown");
@@ -267,7 +267,7 @@ fn a_stopped_runner_cannot_keep_its_agent_from_being_killed() {
     ada.said(&session, "working");
     let status = ada.ok("daemon_status", json!({}));
     let runner = status["runners"][0]["pid"].as_i64().expect("the runner is known");
-    vibes_tests::processes::signal(i32::try_from(runner).expect("a pid"), rustix::process::Signal::STOP);
+    processes::signal(i32::try_from(runner).expect("a pid"), rustix::process::Signal::STOP);
     ada.ok("kill_session", json!({"session_id": session}));
     assert_eq!(ada.state(&session, "killed")["link"], "lost");
 }

@@ -14,6 +14,7 @@ use std::{
     io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::{
@@ -43,6 +44,8 @@ pub enum LinkEvent {
     Refused(u64, Refusal),
     /// The agent waits because the spool cannot be written, or goes on.
     Blocked(bool),
+    /// The agent is stopped, and its runner waits for room on the disk for its last words; see [`Link::stopped`].
+    StoppedEarly,
     /// It is over. The last event.
     Gone(Box<Gone>),
 }
@@ -77,6 +80,9 @@ pub struct Link {
     pub orders: mpsc::UnboundedSender<LinkOrder>,
     /// What the link tells.
     pub events: mpsc::Receiver<LinkEvent>,
+    /// Set once no process of the agent is left to stop, with those that cannot be. Beside the events, because a
+    /// session that waits for room on the disk takes none, and whoever asked for the stop need not wait for that.
+    pub stopped: Arc<OnceLock<Vec<i32>>>,
 }
 
 /// How much of the standard error is kept with a failure, in bytes.
@@ -99,9 +105,11 @@ impl Link {
             events: event_tx,
             early: Vec::new(),
             stop_by: None,
+            stopped: Arc::default(),
         };
+        let stopped = worker.stopped.clone();
         tokio::spawn(worker.run(order_rx));
-        Self { generation, orders, events }
+        Self { generation, orders, events, stopped }
     }
 
     /// Gives an order. An ended link takes none, and its `Gone` is on the way.
@@ -129,6 +137,7 @@ struct Worker {
     early: Vec<Order>,
     /// Until when a stop has to be through; then the runner is killed, and the kernel kills the agent with it.
     stop_by: Option<Instant>,
+    stopped: Arc<OnceLock<Vec<i32>>>,
 }
 
 /// How serving a runner ended.
@@ -237,7 +246,15 @@ impl Worker {
                         queue.push_back(LinkEvent::Refused(in_seq, why));
                     }
                     Report::Blocked { blocked } => queue.push_back(LinkEvent::Blocked(blocked)),
-                    Report::Stopped { .. } | Report::Hello(_) | Report::Stat(_) => {}
+                    Report::Stopped { left } => {
+                        // The runner may stay for as long as the disk has no room for the agent's last words.
+                        self.stop_by = None;
+                        let _ = self.stopped.set(left);
+                        if exit.is_none() {
+                            queue.push_back(LinkEvent::StoppedEarly);
+                        }
+                    }
+                    Report::Hello(_) | Report::Stat(_) => {}
                 }
             }
             tokio::select! {
@@ -292,6 +309,7 @@ impl Worker {
             host::sweep(&marker, SWEEPS)
         };
         let left = tokio::task::spawn_blocking(sweep).await.unwrap_or_default();
+        let _ = self.stopped.set(left.clone());
         loop {
             match self.reader.read() {
                 Ok(Some(chunk)) if chunk.lines.is_empty() => {}

@@ -162,7 +162,7 @@ struct Task {
     held: Option<(Held, Instant)>,
     /// Stops that were carried out and could not be recorded; they are recorded before anything else is.
     owed: Vec<(Caller, Command)>,
-    /// Until when nothing is tried by itself, after the store refused.
+    /// Until when no deadline is looked at, after the store refused to record what came of one.
     refused_until: Instant,
     /// When the last `session_updated` was posted, and whether another is owed.
     noticed: Instant,
@@ -311,6 +311,10 @@ impl Task {
         }
         if self.refused_until <= now && self.state.next_deadline_ms().is_some_and(|at| at <= now_ms()) {
             let done = self.change(vec![Event::Tick], false).await;
+            if !done {
+                // Its own pause, so that other refusals, which are tried again as often, cannot put it off for ever.
+                self.refused_until = now + STORE_RETRY;
+            }
             if !done && self.state.body.stopping.is_some() {
                 // The rung that is due is taken even when it cannot be recorded.
                 let (eof_ms, term_ms) = LADDER_MS;
@@ -357,6 +361,7 @@ impl Task {
         }
         let (done, over, caught_up) = match &held {
             Held::Nothing => return,
+            Held::Event(LinkEvent::StoppedEarly) => return self.tell_stopped(),
             Held::Event(LinkEvent::Lines(chunk)) => {
                 let last = chunk.lines.len().saturating_sub(1);
                 let events = chunk.lines.iter().enumerate().map(|(at, line)| {
@@ -407,13 +412,7 @@ impl Task {
             }
         };
         if !done {
-            if matches!(held, Held::Event(LinkEvent::Gone(_))) {
-                // Whoever wanted the agent stopped need not wait for room on the disk to hear that it is.
-                let message = "the agent is stopped; the disk is full, and it is recorded when there is room";
-                for tag in std::mem::take(&mut self.state.stop_waiters) {
-                    self.answer(tag, Err(CodedError::new(ErrorCode::StoreFull, message)));
-                }
-            }
+            self.tell_stopped();
             self.held = Some((held, now + STORE_RETRY));
             return;
         }
@@ -429,6 +428,16 @@ impl Task {
                 .collect();
             if !events.is_empty() {
                 self.change(events, true).await;
+            }
+        }
+    }
+
+    /// Whoever wanted the agent stopped need not wait for room on the disk to hear that it is.
+    fn tell_stopped(&mut self) {
+        if self.link.as_ref().is_some_and(|link| link.stopped.get().is_some()) {
+            let message = "the agent is stopped; the disk is full, and it is recorded when there is room";
+            for tag in std::mem::take(&mut self.state.stop_waiters) {
+                self.answer(tag, Err(CodedError::new(ErrorCode::StoreFull, message)));
             }
         }
     }

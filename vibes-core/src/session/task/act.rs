@@ -117,7 +117,6 @@ impl Task {
             }
             Err(error) => {
                 tracing::error!(session = %self.state.body.id, %error, "a change could not be recorded");
-                self.refused_until = Instant::now() + STORE_RETRY;
                 let code = if matches!(error, StoreError::Full) {
                     ErrorCode::StoreFull
                 } else {

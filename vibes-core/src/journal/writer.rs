@@ -123,8 +123,10 @@ struct Desk {
 impl Desk {
     fn run(mut self, mut inbox: mpsc::Receiver<Job>, runtime: &tokio::runtime::Handle) {
         let mut packs: Vec<(SessionNo, Seq)> = Vec::new();
+        // What ended a group and is not part of it.
+        let mut carried = None;
         loop {
-            let job = match inbox.try_recv() {
+            let job = match carried.take().map_or_else(|| inbox.try_recv(), Ok) {
                 Ok(job) => Some(job),
                 Err(mpsc::error::TryRecvError::Disconnected) => return,
                 Err(mpsc::error::TryRecvError::Empty) if self.dirty || !packs.is_empty() => {
@@ -156,31 +158,18 @@ impl Desk {
                 }
                 Some(Job::Change(change, reply)) => {
                     let mut group = vec![(change, reply)];
-                    let mut next = None;
                     while group.len() < GROUP {
                         match inbox.try_recv() {
                             Ok(Job::Change(change, reply)) => group.push((change, reply)),
                             Ok(Job::Pack(session, through)) => packs.push((session, through)),
                             Ok(other) => {
-                                next = Some(other);
+                                carried = Some(other);
                                 break;
                             }
                             Err(_) => break,
                         }
                     }
                     self.commit_group(group);
-                    match next {
-                        Some(Job::Create(new, reply)) => {
-                            let result = self.create(&new);
-                            let _ = reply.send(result);
-                        }
-                        Some(Job::Close(reply)) => {
-                            let result = self.close();
-                            let _ = reply.send(result);
-                            return;
-                        }
-                        Some(Job::Change(..) | Job::Pack(..)) | None => {}
-                    }
                 }
             }
         }

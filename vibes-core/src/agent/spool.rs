@@ -106,8 +106,6 @@ impl SpoolReader {
     pub fn read(&mut self) -> io::Result<Option<Chunk>> {
         let count = self.fill()?;
         if count == 0 {
-            // An idle session holds no buffer.
-            self.buffer = Vec::new();
             return Ok(None);
         }
         let from = self.at;
@@ -123,7 +121,10 @@ impl SpoolReader {
             to = self.at - rest.len() as u64;
         }
         self.keep(rest);
-        self.buffer = buffer;
+        // Only a flood reads full chunks, and keeps its buffer; a session that has caught up holds none.
+        if count == CHUNK {
+            self.buffer = buffer;
+        }
         Ok(Some(Chunk { lines, to }))
     }
 
@@ -174,9 +175,10 @@ impl SpoolReader {
 
     /// Reads bytes at `self.at` into the buffer; 0 at the present end.
     fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.resize(CHUNK, 0);
         loop {
             if let Some((first, file)) = &mut self.open {
+                let there = file.metadata()?.len().saturating_sub(self.at - *first);
+                self.buffer.resize(CHUNK.min(usize::try_from(there).unwrap_or(CHUNK)), 0);
                 file.seek(SeekFrom::Start(self.at - *first))?;
                 let count = file.read(&mut self.buffer)?;
                 if count > 0 {

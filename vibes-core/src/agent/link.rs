@@ -448,15 +448,20 @@ fn runner_lives(dir: &Path) -> bool {
     runner_process(dir).is_some()
 }
 
+/// One of the runner's JSON files, if it is there and whole.
+fn json_file(dir: &Path, name: &str) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(dir.join(name)).ok()?).ok()
+}
+
 /// The agent's process, as far as its runner has told.
 pub fn agent_pid(dir: &Path) -> Option<i32> {
-    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join(spool::META)).ok()?).ok()?;
+    let meta = json_file(dir, spool::META)?;
     i32::try_from(meta["agent_pid"].as_i64()?).ok().filter(|pid| *pid > 0)
 }
 
 /// The runner's process, if `meta.json` names one that still runs.
 pub fn runner_process(dir: &Path) -> Option<host::Process> {
-    let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join(spool::META)).ok()?).ok()?;
+    let meta = json_file(dir, spool::META)?;
     let process = host::process(i32::try_from(meta["pid"].as_i64()?).ok()?)?;
     let same_boot = meta["boot_id"].as_str().is_none_or(|id| id == host::boot_id());
     let same_start = meta["start_time"].as_u64().is_none_or(|start| start == process.start_time);
@@ -466,8 +471,7 @@ pub fn runner_process(dir: &Path) -> Option<host::Process> {
 /// Kills what is left of the agent's process group, if the number still means that group.
 fn kill_group(dir: &Path) {
     let Some(leader) = agent_pid(dir) else { return };
-    let meta: Option<serde_json::Value> =
-        std::fs::read(dir.join(spool::META)).ok().and_then(|meta| serde_json::from_slice(&meta).ok());
+    let meta = json_file(dir, spool::META);
     let started = meta.as_ref().and_then(|meta| meta["agent_start_time"].as_u64());
     let same_boot =
         meta.as_ref().and_then(|meta| meta["boot_id"].as_str()).is_some_and(|id| id == host::boot_id());
@@ -482,7 +486,7 @@ fn kill_group(dir: &Path) {
 }
 
 fn exit_file(dir: &Path) -> Option<Exit> {
-    let exit: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join(spool::EXIT)).ok()?).ok()?;
+    let exit = json_file(dir, spool::EXIT)?;
     let number = |name: &str| exit[name].as_i64().map(|number| number as i32);
     Some(Exit {
         code: number("code")?,

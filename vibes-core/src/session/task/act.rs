@@ -4,8 +4,8 @@
 //! person from stopping an agent, so these go out and are owed to the journal.
 
 use super::{
-    COLLECT_EVERY, Caller, CodedError, Command, Effect, ErrorCode, Event, Held, Instant, Launch, LinkOrder,
-    LinkState, NOTICE_EVERY, Notice, Order, Reply, STORE_RETRY, Saved, StoreError, Tag, Task,
+    COLLECT_EVERY, Caller, CodedError, Command, Effect, ErrorCode, Event, Held, Instant, Launch, Link,
+    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, Reply, STORE_RETRY, Saved, StoreError, Tag, Task,
 };
 use crate::{
     agent::launch,
@@ -14,7 +14,21 @@ use crate::{
     session::step::{LADDER_MS, Out, step},
 };
 use sha2::{Digest, Sha256};
-use std::{sync::Arc, sync::PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+};
+
+/// Gives the runner the frames after `sent`, and the number of the last one given.
+fn write_after(link: &Link, outbox: &BTreeMap<u64, Vec<u8>>, sent: u64) -> u64 {
+    let mut last = sent;
+    for (number, bytes) in outbox.range(sent + 1..) {
+        let hash = Sha256::digest(bytes).into();
+        link.order(Order::Write { in_seq: *number, hash, bytes: bytes.clone() });
+        last = *number;
+    }
+    last
+}
 
 impl Task {
     /// A change whose stops are carried out even when they cannot be recorded.
@@ -164,11 +178,7 @@ impl Task {
             return;
         }
         if let Some(link) = &self.link {
-            for (number, bytes) in next.outbox.range(self.sent + 1..) {
-                let hash = Sha256::digest(bytes).into();
-                link.order(Order::Write { in_seq: *number, hash, bytes: bytes.clone() });
-                self.sent = *number;
-            }
+            self.sent = write_after(link, &next.outbox, self.sent);
             // The runner has these numbers now: they are never given to other frames.
             self.state.body.last_frame = next.body.last_frame;
             if !matches!(command, Command::Interrupt | Command::Answer(_)) {
@@ -241,11 +251,7 @@ impl Task {
         if link.generation != self.state.body.generation {
             return;
         }
-        for (number, bytes) in self.state.outbox.range(self.sent + 1..) {
-            let hash = Sha256::digest(bytes).into();
-            link.order(Order::Write { in_seq: *number, hash, bytes: bytes.clone() });
-            self.sent = *number;
-        }
+        self.sent = write_after(link, &self.state.outbox, self.sent);
     }
 
     pub(super) fn answer(&mut self, tag: Tag, result: Result<Reply, CodedError>) {

@@ -8,6 +8,9 @@ pub const MAX_CLIENT_LINE: usize = 1024 * 1024;
 /// The longest line the daemon may send, in bytes, without its newline.
 pub const MAX_DAEMON_LINE: usize = 16 * 1024 * 1024;
 
+/// How much room an empty buffer keeps, in bytes.
+const KEPT: usize = 64 * 1024;
+
 /// What [`LineBuffer::next_line`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -40,6 +43,10 @@ impl LineBuffer {
             self.bytes.drain(..self.start);
             self.scanned -= self.start;
             self.start = 0;
+            if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
+                // One long line must not cost its memory for the life of the connection.
+                self.bytes = Vec::new();
+            }
         }
         self.bytes.extend_from_slice(bytes);
     }
@@ -62,6 +69,11 @@ impl LineBuffer {
                 (self.bytes.len() - self.start > self.limit).then_some(Line::TooLong)
             }
         }
+    }
+
+    /// How many bytes of memory it takes.
+    pub fn held(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// True when bytes of an unfinished line are held.
@@ -106,6 +118,16 @@ mod tests {
         let mut buffer = LineBuffer::new(4);
         buffer.push(b"12345");
         assert_eq!(buffer.next_line(), Some(Line::TooLong), "known before the newline comes");
+    }
+
+    #[test]
+    fn a_long_line_costs_its_memory_only_while_it_is_there() {
+        let mut buffer = LineBuffer::new(1 << 24);
+        buffer.push(&[b'x'; 1 << 20]);
+        buffer.push(b"\n");
+        assert!(matches!(buffer.next_line(), Some(Line::Whole(_))));
+        buffer.push(b"short");
+        assert!(buffer.held() <= KEPT, "{}", buffer.held());
     }
 
     #[test]

@@ -77,6 +77,8 @@ codes! {
     KillFailed = "KILL_FAILED",
     /// The daemon has not found the session's runner again yet.
     Adopting = "ADOPTING",
+    /// A defect of the daemon.
+    Internal = "INTERNAL",
 }
 
 impl fmt::Display for ErrorCode {

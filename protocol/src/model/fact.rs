@@ -234,6 +234,13 @@ facts! {
         /// The text.
         text: String,
     }
+    /// The agent has not answered in the time it has for that.
+    "agent_silent" AgentSilent {
+        /// The method: `initialize`, `session/new`, …, or `session/cancel` for a turn that does not end.
+        request: String,
+        /// How long was waited, in seconds.
+        after_s: u64,
+    }
     /// The agent process ended.
     "agent_exited" AgentExited {
         /// Which start.
@@ -256,6 +263,9 @@ facts! {
         /// SHA-256 of the whole line, when it is not all here.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sha256: Option<String>,
+        /// The bytes that `text` shows in hexadecimal, when they are not UTF-8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hex: Option<String>,
     }
     /// The agent sent a request that vibes does not serve; it was refused with −32601.
     "agent_request_refused" AgentRequestRefused {
@@ -288,6 +298,13 @@ facts! {
         /// The peer's process id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<i32>,
+    }
+    /// This record is lost, with its neighbours: the store was damaged. Each of them is told by one of these.
+    "records_lost" RecordsLost {
+        /// The first that is lost.
+        first: Seq,
+        /// The last.
+        last: Seq,
     }
     /// Part of what the agent wrote is lost.
     "tail_lost" TailLost {

@@ -67,6 +67,9 @@ pub struct AgentInfo {
     pub description: String,
     /// Whether its program was found.
     pub installed: bool,
+    /// Names of variables that a client should send besides those that every agent gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
 }
 
 /// A session's live runner, in `daemon_status`.

@@ -11,6 +11,8 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, getpid, kill_process_group, umask};
 
+use vibes_runner::points;
+
 use crate::args::Args;
 use crate::system;
 
@@ -32,6 +34,7 @@ pub(crate) fn spawn(args: &Args) -> Result<(Agent, Pipes), i32> {
     let mut command = Command::new(&args.program);
     command.args(&args.arguments).current_dir(&args.cwd).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    points::withhold(&mut command);
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. These are three system calls and
     // signal(2); none allocates, locks or touches what another thread could have held (there is none).
     unsafe {

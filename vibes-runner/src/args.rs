@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use vibes_runner::spool;
 
 const USAGE: &str = "usage: vibes-runner --dir DIR --session UUID --gen N --cwd CWD [--umask OCTAL] \
-    [--ttl SECONDS] [--go-timeout-ms N] [--budget BYTES] -- PROGRAM ARGS…";
+    [--descriptors N] [--ttl SECONDS] [--go-timeout-ms N] [--budget BYTES] -- PROGRAM ARGS…";
 
 /// What the daemon wants run, and where.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Args {
     pub(crate) cwd: PathBuf,
     /// The agent's; the inherited one when none is given.
     pub(crate) umask: Option<Mode>,
+    /// How many the agent may have open; as many as inherited when none is given.
+    pub(crate) descriptors: Option<u64>,
     /// How long to go on without a controller; `None` is for ever.
     pub(crate) ttl: Option<Duration>,
     pub(crate) go_timeout: Duration,
@@ -32,6 +34,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let (mut dir, mut session, mut generation, mut cwd, mut umask) = (None, None, None, None, None);
+        let mut descriptors = None;
         let (mut ttl, mut go_timeout, mut budget) = (86_400, 10_000, spool::BUDGET);
         loop {
             let Some(flag) = words.next() else { return Err(USAGE.to_owned()) };
@@ -46,6 +49,7 @@ impl Args {
                 "--session" => session = value.into_string().ok(),
                 "--gen" => generation = Some(number(&flag, value, 10)?),
                 "--umask" => umask = Some(number(&flag, value, 8)?),
+                "--descriptors" => descriptors = Some(number(&flag, value, 10)?),
                 "--ttl" => ttl = number(&flag, value, 10)?,
                 "--go-timeout-ms" => go_timeout = number(&flag, value, 10)?,
                 "--budget" => budget = number(&flag, value, 10)?,
@@ -59,6 +63,7 @@ impl Args {
             generation: generation.ok_or_else(usage)?,
             cwd: cwd.ok_or_else(usage)?,
             umask: umask.map(|mask| Mode::from_raw_mode(mask as rustix::fs::RawMode & 0o777)),
+            descriptors,
             ttl: (ttl > 0).then(|| Duration::from_secs(ttl)),
             go_timeout: Duration::from_millis(go_timeout),
             budget,

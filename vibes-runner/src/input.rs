@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::process::ChildStdin;
 
+use vibes_runner::points::{self, Point};
 use vibes_runner::spool::{IN_ENTRY, in_entry};
 use vibes_runner::wire::{MAX_PENDING_INPUT, Refusal};
 
@@ -60,6 +61,7 @@ impl Input {
             let _ = self.log.set_len(place);
             return Err(Refusal::DiskFull);
         }
+        points::hit(Point::RunnerInLogged);
         self.last = in_seq;
         self.pending += bytes.len();
         if !bytes.is_empty() {
@@ -72,13 +74,17 @@ impl Input {
     /// Writes what the agent takes.
     pub(crate) fn pump(&mut self) {
         while let (Some(pipe), Some(frame)) = (&mut self.pipe, self.queue.front()) {
-            match pipe.write(&frame[self.written..]) {
+            let rest = &frame[self.written..];
+            match pipe.write(&rest[..points::part(Point::RunnerInPartial, rest.len())]) {
                 Ok(count) => {
                     self.written += count;
                     self.pending -= count;
                     if self.written == frame.len() {
                         self.queue.pop_front();
                         self.written = 0;
+                        points::hit(Point::RunnerInDone);
+                    } else {
+                        points::hit(Point::RunnerInPartial);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

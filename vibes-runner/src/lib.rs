@@ -4,5 +4,6 @@
 //! once; no process of the agent outlives its runner's orderly end. The runner knows bytes, newlines and six verbs:
 //! no JSON of the agent, no configuration, no network, no timers about turns.
 
+pub mod points;
 pub mod spool;
 pub mod wire;

@@ -23,7 +23,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::fs::Mode;
-use rustix::process::{getpid, getsid, getuid, setsid, umask};
+use rustix::process::{Resource, Rlimit, getpid, getrlimit, getsid, getuid, setrlimit, setsid, umask};
+use vibes_runner::points::{self, Point};
 use vibes_runner::spool;
 
 use crate::args::Args;
@@ -52,6 +53,13 @@ fn settle(mut args: Args) -> Result<Runner, String> {
     // Nothing made here is for others, whatever umask was inherited: that one is the agent's.
     let inherited = umask(Mode::from_raw_mode(0o177));
     args.umask.get_or_insert(inherited);
+    if let Some(current) = args.descriptors {
+        // The daemon took more than it was given, and its agents get what was given.
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        let current = Some(maximum.map_or(current, |most| current.min(most)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum })
+            .map_err(|error| format!("--descriptors: {error}"))?;
+    }
     args.dir = std::path::absolute(&args.dir).map_err(at("--dir"))?;
     args.cwd = std::path::absolute(&args.cwd).map_err(at("--cwd"))?;
     std::env::set_current_dir(&args.dir).map_err(at("--dir"))?;
@@ -67,12 +75,14 @@ fn settle(mut args: Args) -> Result<Runner, String> {
     agent::settle_signals();
     // A directory is one generation's: both refuse to find an earlier one.
     let listener = UnixListener::bind(spool::SOCKET).map_err(at("socket"))?;
+    points::hit(Point::RunnerBound);
     listener.set_nonblocking(true).map_err(at("socket"))?;
     let input = input::Input::create(Path::new(spool::IN_LOG)).map_err(at(spool::IN_LOG))?;
     let identity = Identity::of(&args);
     record::write_meta(&identity, 0).map_err(at(spool::META))?;
     // A parent that died meanwhile is no reason to fail: the next daemon says GO, or nobody does.
     let _ = io::stdout().write_all(b"ready\n").and_then(|()| io::stdout().flush());
+    points::hit(Point::RunnerReady);
     let null = File::options().read(true).write(true).open("/dev/null").map_err(at("/dev/null"))?;
     rustix::stdio::dup2_stdin(&null)
         .and_then(|()| rustix::stdio::dup2_stdout(&null))

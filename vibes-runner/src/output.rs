@@ -7,13 +7,14 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::mem::MaybeUninit;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::process::{ChildStderr, ChildStdout};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, read};
+use vibes_runner::points::{self, Point};
 use vibes_runner::spool::{ERR_HALF, ERR_NEW, ERR_OLD, SEGMENT, segment_name, segments};
 
 /// How much is read at once.
@@ -83,7 +84,10 @@ impl Output {
             self.chunk.clear();
             match read(pipe, spare_capacity(&mut self.chunk)) {
                 Ok(0) => self.pipe = None,
-                Ok(count) => self.held = 0..count,
+                Ok(count) => {
+                    self.held = 0..count;
+                    points::hit(Point::RunnerRead);
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
                 Err(_) => self.pipe = None,
@@ -104,20 +108,25 @@ impl Output {
     fn write(&mut self) -> io::Result<()> {
         while !self.held.is_empty() {
             self.keep_budget()?;
-            let (segment, start) = match self.segment.take() {
+            // One that somebody removed is read by nobody: what comes now goes where it can be found.
+            let there = |segment: &File| segment.metadata().is_ok_and(|found| found.nlink() > 0);
+            let (segment, start) = match self.segment.take().filter(there) {
                 Some(segment) => (segment, self.start),
                 None => (open(&segment_name(self.end))?, self.end),
             };
             self.start = start;
             let length = self.end - start;
             let (take, last) = cut(&self.chunk[self.held.clone()], length, self.limit);
-            match segment.write_at(&self.chunk[self.held.start..self.held.start + take], length) {
+            let now = points::part(Point::RunnerSpoolPartial, take);
+            match segment.write_at(&self.chunk[self.held.start..self.held.start + now], length) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     self.held.start += count;
                     self.end += count as u64;
                     // Kept open unless it is complete.
                     self.segment = Some(segment).filter(|_| !(last && count == take));
+                    let whole = self.held.is_empty();
+                    points::hit(if whole { Point::RunnerSpoolDone } else { Point::RunnerSpoolPartial });
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => self.segment = Some(segment),
                 // A limit on the size of files makes shorter segments; only one of zero blocks.

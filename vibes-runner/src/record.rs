@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use vibes_runner::points::{self, Point};
 use vibes_runner::spool::{EXIT, META};
 use vibes_runner::wire::{Exit, RUNNER_PROTOCOL};
 
@@ -70,6 +71,7 @@ pub(crate) fn write_meta(who: &Identity, agent: i32) -> io::Result<()> {
             who.start_time,
             quoted(&who.boot_id),
         ),
+        [Point::RunnerMetaTmp, Point::RunnerMetaRenamed],
     )
 }
 
@@ -81,16 +83,20 @@ pub(crate) fn write_exit(exit: Exit, spool_end: u64) -> io::Result<()> {
         &format!(
             "{{\"code\":{code},\"signal\":{signal},\"start_errno\":{start_errno},\"spool_end\":{spool_end}}}\n"
         ),
+        [Point::RunnerExitTmp, Point::RunnerExitRenamed],
     )
 }
 
-fn write_whole(name: &str, text: &str) -> io::Result<()> {
+fn write_whole(name: &str, text: &str, [written, named]: [Point; 2]) -> io::Result<()> {
     let beside = format!("{name}.tmp");
-    let written = File::create(&beside).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.and_then(|()| fs::rename(&beside, name)).inspect_err(|_| {
+    let there = File::create(&beside).and_then(|mut file| file.write_all(text.as_bytes()));
+    points::hit(written);
+    there.and_then(|()| fs::rename(&beside, name)).inspect_err(|_| {
         // It may hold the very block that is missing.
         let _ = fs::remove_file(&beside);
-    })
+    })?;
+    points::hit(named);
+    Ok(())
 }
 
 fn quoted(text: &str) -> String {

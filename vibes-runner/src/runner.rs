@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitOptions, wait};
+use vibes_runner::points::{self, Point};
 use vibes_runner::spool::{self, ERR_NEW, ERR_OLD, IN_LOG, META, SOCKET};
 use vibes_runner::wire::{Exit, Report};
 
@@ -181,6 +182,7 @@ impl Runner {
             return;
         }
         self.going = true;
+        points::hit(Point::RunnerGo);
         match agent::spawn(&self.args) {
             Ok((agent, (stdin, stdout, stderr))) => {
                 self.agent_pid = agent.pid.as_raw_nonzero().get();
@@ -188,6 +190,7 @@ impl Runner {
                 self.input.connect(stdin);
                 self.output.connect(stdout);
                 self.errors.connect(stderr);
+                points::hit(Point::RunnerSpawned);
                 self.stale_meta = record::write_meta(&self.who, self.agent_pid).is_err();
                 self.phase = Phase::Running;
             }
@@ -226,6 +229,7 @@ impl Runner {
                 continue;
             }
             self.agent = None;
+            points::hit(Point::RunnerReaped);
             self.input.close();
             let (code, signal) = (status.exit_status(), status.terminating_signal());
             self.exit = Some(Exit { code: code.unwrap_or(-1), signal: signal.unwrap_or(0), start_errno: 0 });

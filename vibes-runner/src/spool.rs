@@ -31,14 +31,19 @@ pub fn segment_name(offset: u64) -> String {
     format!("out.{offset:016x}")
 }
 
+/// The first offset that a file name announces: the reverse of [`segment_name`], and only of that. A file by any
+/// other name is not ours.
+pub fn offset_of(name: &str) -> Option<u64> {
+    let offset = u64::from_str_radix(name.strip_prefix("out.")?, 16).ok()?;
+    (segment_name(offset) == name).then_some(offset)
+}
+
 /// The segments in a directory as (first offset, path), in order.
 pub fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let offset = name.to_str().and_then(|name| name.strip_prefix("out."));
-        if let Some(offset) = offset.and_then(|hex| u64::from_str_radix(hex, 16).ok()) {
+        if let Some(offset) = entry.file_name().to_str().and_then(offset_of) {
             found.push((offset, entry.path()));
         }
     }

@@ -39,7 +39,7 @@ fn input_reaches_the_agent_once_and_its_output_the_spool() {
 }
 
 #[test]
-fn the_agent_gets_a_clean_place() {
+fn fault_25_the_agent_gets_a_clean_place() {
     let script = r#"umask; pwd; grep SigIgn /proc/self/status; ls /proc/self/fd | tr '\n' ' '; echo
         echo $VIBES_SESSION; ps -o pgid= -p $$ | tr -d ' '; echo pid $$; cat"#;
     let (rig, mut daemon) = Plan::sh(script).with("--umask", "027").go();
@@ -151,7 +151,7 @@ fn every_split_of_a_frame_is_one_frame() {
 }
 
 #[test]
-fn an_agent_that_does_not_read_costs_no_more_than_8_mib_and_its_output_goes_on() {
+fn fault_54_an_agent_that_does_not_read_costs_no_more_than_8_mib_and_its_output_goes_on() {
     let (rig, mut daemon) = Plan::sh("while :; do echo tick; sleep 0.01; done").go();
     let bytes = vec![b'x'; 1 << 20];
     let mut taken = 0;

@@ -38,7 +38,7 @@ const FAMILY: &str = r#"
 "#;
 
 #[test]
-fn an_agent_that_ignores_everything_is_killed() {
+fn fault_08_an_agent_that_ignores_everything_is_killed() {
     let (mut rig, mut daemon) = Plan::sh("trap '' TERM; echo up; while :; do sleep 1000; done").go();
     rig.wait_text("up");
     let agent = daemon.stat().agent_pid;
@@ -64,7 +64,7 @@ fn term_comes_before_kill() {
 }
 
 #[test]
-fn a_stop_leaves_nobody_however_they_hid() {
+fn fault_10_a_stop_leaves_nobody_however_they_hid() {
     let (mut rig, mut daemon) = Plan::sh(&format!("{FAMILY} cat")).go();
     let family = pids(&rig, 4);
     assert_eq!(daemon.stop(5000, 5000), []);
@@ -84,7 +84,7 @@ fn a_stop_is_gone_through_with_when_the_daemon_dies() {
 }
 
 #[test]
-fn an_agents_own_end_leaves_nobody_either() {
+fn fault_09_10_an_agents_own_end_leaves_nobody_either() {
     let (mut rig, mut daemon) = Plan::sh(&format!("{FAMILY} read go; exit 3")).go();
     let family = pids(&rig, 4);
     let begun = Instant::now();
@@ -102,7 +102,7 @@ fn an_agents_own_end_leaves_nobody_either() {
 }
 
 #[test]
-fn a_last_word_after_the_agents_exit_is_kept() {
+fn fault_09_a_last_word_after_the_agents_exit_is_kept() {
     let (mut rig, mut daemon) = Plan::sh("(sleep 0.3; echo last) & echo first").go();
     assert_eq!(exited(&mut daemon), (Exit { code: 0, signal: 0, start_errno: 0 }, 11));
     assert!(rig.wait_end().success());
@@ -159,7 +159,7 @@ fn without_go_other_peoples_files_stay() {
 }
 
 #[test]
-fn a_deleted_directory_ends_everything() {
+fn fault_18_a_deleted_directory_ends_everything() {
     let (mut rig, _daemon) = Plan::sh(&format!("{FAMILY} cat")).go();
     let family = pids(&rig, 4);
     fs::remove_dir_all(&rig.dir).expect("remove");
@@ -188,7 +188,7 @@ fn a_runner_nobody_comes_back_to_stops_its_agent() {
 }
 
 #[test]
-fn a_killed_runner_takes_its_agent_along() {
+fn fault_04_a_killed_runner_takes_its_agent_along() {
     let (mut rig, mut daemon) = Plan::sh("trap '' TERM HUP INT; echo up; exec sleep 1000").go();
     rig.wait_text("up");
     let agent = daemon.stat().agent_pid;
@@ -198,7 +198,7 @@ fn a_killed_runner_takes_its_agent_along() {
 }
 
 #[test]
-fn a_program_that_cannot_be_started_is_told() {
+fn fault_07_a_program_that_cannot_be_started_is_told() {
     for (program, errno) in [("/no/such/program", 2), ("/etc/passwd", 13)] {
         let (mut rig, mut daemon) = {
             let rig = Plan::new(&[program]).start();

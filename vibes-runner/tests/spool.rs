@@ -153,7 +153,7 @@ fn a_full_disk_keeps_the_runner_but_not_the_person_who_stops() {
 }
 
 #[test]
-fn a_flood_of_errors_is_bounded_and_blocks_nothing() {
+fn fault_55_a_flood_of_errors_is_bounded_and_blocks_nothing() {
     let (rig, _daemon) = Plan::sh("head -c 30000000 /dev/zero >&2; echo the last >&2; echo done; cat").go();
     rig.wait_text("done");
     rig.eventually("the end of it is kept", || rig.file(ERR_NEW).ends_with("the last\n"));

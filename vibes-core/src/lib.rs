@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod board;
+mod caught;
 pub mod clock;
 pub mod host;
 pub mod journal;
@@ -13,3 +14,6 @@ pub mod lifecycle;
 pub mod ownership;
 pub mod session;
 pub mod sessions;
+
+pub use caught::caught;
+pub use vibes_runner::points;

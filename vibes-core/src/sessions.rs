@@ -3,12 +3,14 @@
 //! Invariant: the map is locked for a look-up only, never across an await. A full id wins over a name, a name over a
 //! prefix; names are unique among sessions that have not ended.
 
+mod keep;
+
 use crate::{
     agent::{launch::Yard, link},
     board::Board,
-    clock::now_ms,
-    host,
-    journal::{NewSession, Reader, StoreError, Writer},
+    clock,
+    journal::{NewSession, Reader, SessionNo, StoreError, Tails, Writer},
+    points::{self, Point},
     session::{
         Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist, state::State, task,
         task::Environment,
@@ -17,9 +19,14 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vibes_protocol::model::{ClientId, CodedError, ErrorCode, SessionId, SessionInfo, SessionState};
+
+/// How long a creation may take between its row in the store and its place in the list.
+const MAKING: Duration = Duration::from_secs(5);
 
 /// What the registry is made of.
 pub struct Parts {
@@ -45,9 +52,16 @@ pub struct Parts {
 pub struct Sessions {
     parts: Parts,
     map: RwLock<HashMap<SessionId, SessionHandle>>,
+    /// What their feeds may hold.
+    tails: Arc<Tails>,
     /// Names taken by creations and renamings that are under way.
     names: Mutex<HashSet<String>>,
     tracker: TaskTracker,
+    /// Sessions whose task panicked, for the keeper. At most one word per session and task.
+    falling: mpsc::UnboundedSender<SessionNo>,
+    /// A session was made.
+    made: Notify,
+    fallen: Mutex<Option<mpsc::UnboundedReceiver<SessionNo>>>,
 }
 
 /// What recovery found besides the sessions.
@@ -76,7 +90,17 @@ impl Drop for Reserved<'_> {
 impl Sessions {
     /// A registry with nothing in it yet.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, map: RwLock::default(), names: Mutex::default(), tracker: TaskTracker::new() }
+        let (falling, fallen) = mpsc::unbounded_channel();
+        Self {
+            parts,
+            map: RwLock::default(),
+            tails: Arc::default(),
+            names: Mutex::default(),
+            tracker: TaskTracker::new(),
+            falling,
+            made: Notify::new(),
+            fallen: Mutex::new(Some(fallen)),
+        }
     }
 
     /// The board that every client reads.
@@ -98,10 +122,12 @@ impl Sessions {
         Surroundings {
             writer: self.parts.writer.clone(),
             board: self.parts.board.clone(),
+            tails: self.tails.clone(),
             yard: self.parts.yard.clone(),
             fence: self.parts.fence,
             environment: self.parts.environment.clone(),
             stop: self.parts.stop.clone(),
+            falling: self.falling.clone(),
         }
     }
 
@@ -127,34 +153,56 @@ impl Sessions {
                 Err(error) => {
                     tracing::error!(session = %stored.id, %error, "a session cannot be read back");
                     told.push(format!(
-                        "session {} cannot be read back ({error}); its records are kept in the store",
+                        "session {} cannot go on: its state in the store cannot be read ({error}); `vibes logs` shows \
+                         its records",
                         stored.id
                     ));
+                    let state = persist::quarantine(&stored, self.parts.epoch, &error.to_string());
+                    let handle =
+                        task::spawn(self.surroundings(), stored.no, state, false, None, &self.tracker);
+                    self.insert(handle);
                 }
             }
         }
         Ok(Recovered { told, clients })
     }
 
-    /// Ends what nobody knows of any more: runner directories whose session is gone, or of an earlier generation.
-    pub fn reap_strangers(&self) {
-        let Ok(present) = self.parts.yard.present() else { return };
-        for (session, generation) in present {
-            let wanted = self.get(&session).is_some_and(|handle| handle.info().generation == generation);
-            if wanted {
-                continue;
-            }
-            let marker = self.parts.yard.marker_of(&session, generation);
+    /// Ends runners that nobody speaks with any more: those of an earlier generation, and of a session that has no
+    /// agent because the daemon died between the commit that says so and the clearing away. Runners of a session that
+    /// the store does not know, or knows no more than the id of, are left alone and told: their output may be all that
+    /// is left of it. Blocking.
+    pub fn reap_strangers(&self) -> Vec<String> {
+        /// How many are told one by one.
+        const TOLD: usize = 5;
+        let (mut told, mut more) = (Vec::new(), 0);
+        for (session, generation) in self.parts.yard.present().unwrap_or_default() {
             let dir = self.parts.yard.dir_of(&session, generation);
-            if let Some(runner) = link::runner_process(&dir)
-                && let Some(pid) = rustix::process::Pid::from_raw(runner.pid)
-            {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            match self.get(&session).map(|handle| handle.info()) {
+                Some(known) if known.generation == generation && has_agent(known.state) => {}
+                Some(known) if known.generation >= generation => {
+                    let left = link::end_runner(&self.parts.yard, &session, generation);
+                    tracing::warn!(%session, generation, ?left, "an orphaned runner was ended");
+                    let _ = std::fs::remove_dir_all(dir);
+                }
+                _ if told.len() == TOLD => more += 1,
+                _ => {
+                    let agent = link::agent_pid(&dir).filter(|_| link::runner_process(&dir).is_some());
+                    let lives = agent.map_or("has ended".to_owned(), |pid| format!("runs as process {pid}"));
+                    tracing::warn!(%session, generation, "a runner of a session that the store does not know");
+                    told.push(format!(
+                        "an agent of session {session} {lives}, but the store does not know it (start {generation}); \
+                         what it said is kept in {}. `vibes doctor --reap` ends and removes it",
+                        dir.display()
+                    ));
+                }
             }
-            let left = host::sweep(&marker, 50);
-            tracing::warn!(%session, generation, ?left, "an orphaned runner was ended");
-            let _ = std::fs::remove_dir_all(dir);
         }
+        if more > 0 {
+            told.push(format!(
+                "{more} more agents of sessions that the store does not know: `vibes doctor` lists them"
+            ));
+        }
+        told
     }
 
     /// Reserves a name while a session is given it. The error says who has it.
@@ -197,18 +245,34 @@ impl Sessions {
         create_key: Option<String>,
         env: Option<BTreeMap<String, String>>,
     ) -> Result<(SessionHandle, bool), CodedError> {
-        let now = now_ms();
+        let now = clock::wall_ms();
         let state = State::new(SessionId::random(), plan, self.parts.epoch, now);
         let new = NewSession { id: state.body.id, create_key, at_ms: now, body: persist::encode(&state) };
         let (no, id, fresh) = self.parts.writer.create(new).await.map_err(|error| store_error(&error))?;
+        points::hit(Point::NewRow);
         if !fresh {
-            return self.get(&id).map(|handle| (handle, false)).ok_or_else(|| {
-                CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone")
-            });
+            return Ok((self.made(&id).await?, false));
         }
         let handle = task::spawn(self.surroundings(), no, state, true, env, &self.tracker);
         self.insert(handle.clone());
+        self.made.notify_waiters();
         Ok((handle, true))
+    }
+
+    /// The session of a key that was used before. Whoever used it may be in the middle of making it.
+    async fn made(&self, id: &SessionId) -> Result<SessionHandle, CodedError> {
+        let found = async {
+            loop {
+                let next = self.made.notified();
+                match self.get(id) {
+                    Some(handle) => return handle,
+                    None => next.await,
+                }
+            }
+        };
+        tokio::time::timeout(MAKING, found)
+            .await
+            .map_err(|_| CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone"))
     }
 
     /// The session that was created with this key.
@@ -276,11 +340,10 @@ impl Sessions {
 
     /// Sessions that have a runner, or are looking for one.
     pub fn running(&self) -> Vec<(SessionHandle, Arc<SessionInfo>)> {
-        let live = |state: SessionState| !state.is_ended() && state != SessionState::Suspended;
         self.handles()
             .into_iter()
             .map(|handle| (handle.clone(), handle.info()))
-            .filter(|(_, info)| live(info.state))
+            .filter(|(_, info)| has_agent(info.state))
             .collect()
     }
 
@@ -312,10 +375,20 @@ impl Sessions {
         self.tracker.wait().await;
     }
 
+    /// Why the store cannot be written just now.
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.parts.writer.trouble()
+    }
+
     /// Where runners live.
     pub fn yard(&self) -> &Yard {
         &self.parts.yard
     }
+}
+
+/// Whether a session in this state has an agent, or is looking for one.
+fn has_agent(state: SessionState) -> bool {
+    !state.is_ended() && state != SessionState::Suspended
 }
 
 fn not_found(text: &str) -> CodedError {

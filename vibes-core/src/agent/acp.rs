@@ -2,20 +2,38 @@
 //!
 //! Invariant: ids of our requests are frame numbers, persisted with the session, so that a response finds its request
 //! whoever read it. An agent's ids are kept as the JSON they came as. Nothing an agent sends makes this fail: what is
-//! not understood becomes [`AgentEvent::Unparsed`]; what is not served is refused with −32601.
+//! not understood becomes [`AgentEvent::Unparsed`]; what is not served is to be refused with −32601. What of it enters
+//! the state is bounded, because the state is stored and shown at every change.
 
-use super::{AgentEvent, Hint, Opening, Outgoing, Question, TurnResult};
+mod options;
+
+use super::{
+    AgentEvent, Hint, Opening, Outgoing, Question, TurnResult,
+    rpc::{self, Answer, INVALID_PARAMS, METHOD_NOT_FOUND, Message, Refusal, RpcId},
+};
 use agent_client_protocol_schema::{
     ProtocolVersion,
     v1::{
         CancelNotification, Implementation, InitializeRequest, InitializeResponse, LoadSessionRequest,
-        NewSessionRequest, ResumeSessionRequest, SetSessionModeRequest,
+        NewSessionRequest, ResumeSessionRequest,
     },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 use std::{borrow::Cow, collections::BTreeMap};
 use vibes_protocol::model::{Cost, PermissionOption, Usage};
+
+/// The longest question that is put to a person, in bytes: a written file or two with their old text. It is stored and
+/// shown with the session for as long as it waits.
+pub const MAX_QUESTION: usize = 2 * 1024 * 1024;
+/// The longest description of options that is kept, in bytes. Every listing of the session shows them.
+const MAX_OPTIONS: usize = 256 * 1024;
+/// The longest id of a conversation, in bytes. Every prompt repeats it.
+const MAX_CONVERSATION: usize = 4 * 1024;
+/// How long an agent may take for `initialize`, in milliseconds: programs that load from the network are slow.
+const INITIALIZE_MS: i64 = 30_000;
+/// How long it may take to open a conversation or to set a first option, in milliseconds.
+const OPEN_MS: i64 = 60_000;
 
 /// The state of one conversation over ACP.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +48,12 @@ pub struct Acp {
     pub ready: bool,
     /// True after `session/load` until our first prompt: what comes now is history, already in the journal.
     replaying: bool,
+    /// True when `session/load` was answered and the rest of the history may still come.
+    #[serde(default)]
+    telling: bool,
+    /// How the agent gets credentials, for whoever has to bring them.
+    #[serde(default)]
+    ways_in: Option<String>,
     /// Options still to be set before the agent counts as ready.
     wanted: Vec<(String, Value)>,
     how: Option<How>,
@@ -60,28 +84,59 @@ enum Call {
     Initialize,
     Open(How),
     Prompt,
-    Option { option_id: String, value: Value },
+    Option {
+        option_id: String,
+        value: Value,
+    },
+    /// Nobody waits for this one any more.
+    GivenUp {
+        method: String,
+    },
 }
 
-/// Any line, read just far enough to know what it is.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+impl Call {
+    /// The method of a request without whose answer the agent cannot be used, and how long that may take.
+    fn opening(&self) -> Option<(&'static str, i64)> {
+        match self {
+            Self::Initialize => Some(("initialize", INITIALIZE_MS)),
+            Self::Open(How::New) => Some(("session/new", OPEN_MS)),
+            Self::Open(How::Load) => Some((LOAD, OPEN_MS)),
+            Self::Open(How::Resume) => Some(("session/resume", OPEN_MS)),
+            Self::Option { .. } => Some(("a first option", OPEN_MS)),
+            Self::Prompt | Self::GivenUp { .. } => None,
+        }
+    }
 }
+
+/// The one opening request during whose work the agent talks: it tells the history.
+pub const LOAD: &str = "session/load";
+/// What some agents owe after their answer to it: the rest of the history. There is no sign of its end but silence, and
+/// what comes after our next prompt is news.
+pub const HISTORY: &str = "the history";
+/// How long that silence is, in milliseconds. Agents that are late with the history tell it in one go.
+pub const HUSH_MS: i64 = 300;
+/// The updates that a history is made of. The others tell how things stand, which is news at any time.
+const TOLD_AGAIN: &[&str] = &[
+    "user_message_chunk",
+    "agent_message_chunk",
+    "agent_thought_chunk",
+    "tool_call",
+    "tool_call_update",
+    "plan",
+];
 
 #[derive(Deserialize)]
 struct UpdateParams<'a> {
+    #[serde(borrow, default, rename = "sessionId")]
+    conversation: Option<Cow<'a, str>>,
     #[serde(borrow)]
     update: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct CancelParams {
+    #[serde(rename = "requestId")]
+    request: RpcId,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +147,7 @@ struct UpdateHead<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// As much of a content block as the preview needs. Borrowed: every chunk of a flood passes here.
+/// As much of a content block as the preview needs.
 #[derive(Deserialize)]
 struct TextBlock<'a> {
     #[serde(borrow, default)]
@@ -136,67 +191,35 @@ impl Acp {
     }
 
     /// Answers the agent's question with one of its options, or with `cancelled`.
-    pub fn answer(&self, rpc_id: &Value, option_id: Option<&str>, out: &mut Outgoing) {
+    pub fn answer(&self, rpc_id: &RpcId, option_id: Option<&str>, out: &mut Outgoing) {
         let outcome = match option_id {
             Some(option_id) => json!({"outcome": "selected", "optionId": option_id}),
             None => json!({"outcome": "cancelled"}),
         };
-        out.push(|_| json!({"jsonrpc": "2.0", "id": rpc_id, "result": {"outcome": outcome}}));
+        out.push(|_| Answer::result(rpc_id, json!({"outcome": outcome})));
     }
 
-    /// Refuses a question outright, when too many wait.
-    pub fn refuse(&self, rpc_id: &Value, message: &str, out: &mut Outgoing) {
-        out.push(|_| json!({"jsonrpc": "2.0", "id": rpc_id, "error": {"code": -32000, "message": message}}));
+    /// Refuses a request of the agent.
+    pub fn refuse(&self, refusal: &Refusal, out: &mut Outgoing) {
+        out.push(|_| Answer::error(refusal));
     }
 
-    /// Sets an option the agent offers. The error names the ones it does offer.
-    pub fn set_option(&mut self, option_id: &str, value: &Value, out: &mut Outgoing) -> Result<u64, String> {
-        let Some(conversation) = self.conversation.clone() else {
-            return Err("the agent is not ready yet".to_owned());
-        };
-        let Some(option) = self.options.get(option_id) else {
-            let known: Vec<&str> = self.options.keys().map(String::as_str).collect();
-            return Err(format!("the agent has no option {option_id:?}; it has: {}", or_none(&known)));
-        };
-        let values: Vec<&str> = option["values"]
-            .as_array()
-            .map(|values| values.iter().filter_map(|value| value["id"].as_str()).collect())
-            .unwrap_or_default();
-        if let Some(text) = value.as_str()
-            && !values.is_empty()
-            && !values.contains(&text)
-        {
-            return Err(format!("{option_id} cannot be {text:?}; it can be: {}", values.join(", ")));
+    /// What the agent has to answer before it can be used: the frame, the method, and how long that may take in
+    /// milliseconds.
+    pub fn opening(&self) -> Option<(u64, &'static str, i64)> {
+        if self.ready {
+            return None;
         }
-        let frame = match (option["via"].as_str(), value.as_str()) {
-            (Some("mode"), Some(mode)) => {
-                let params = SetSessionModeRequest::new(conversation, mode.to_owned());
-                out.push(|id| request(id, "session/set_mode", params))
-            }
-            (Some("model"), Some(model)) => {
-                let params = json!({"sessionId": conversation, "modelId": model});
-                out.push(|id| request(id, "session/set_model", params))
-            }
-            _ => {
-                let mut params = json!({"sessionId": conversation, "configId": option_id, "value": value});
-                if value.is_boolean() {
-                    params["type"] = "boolean".into();
-                }
-                out.push(|id| request(id, "session/set_config_option", params))
-            }
-        };
-        self.calls.insert(frame, Call::Option { option_id: option_id.to_owned(), value: value.clone() });
-        Ok(frame)
+        if self.telling {
+            return Some((0, HISTORY, HUSH_MS));
+        }
+        let mut calls = self.calls.iter();
+        calls.find_map(|(frame, call)| call.opening().map(|(method, limit_ms)| (*frame, method, limit_ms)))
     }
 
-    /// The options with their present values.
-    pub fn values(&self) -> Map<String, Value> {
-        self.options.iter().map(|(id, option)| (id.clone(), option["value"].clone())).collect()
-    }
-
-    /// What each option can be set to: `{id: [{id, name}]}`.
-    pub fn offers(&self) -> Map<String, Value> {
-        self.options.iter().map(|(id, option)| (id.clone(), option["values"].clone())).collect()
+    /// Waits no longer for a response; one that comes after all is told as late.
+    pub fn give_up(&mut self, frame: u64, method: &str) {
+        self.calls.insert(frame, Call::GivenUp { method: method.to_owned() });
     }
 
     /// Whether a prompt has no answer yet.
@@ -205,146 +228,152 @@ impl Acp {
     }
 
     /// Takes in one line of the agent.
-    pub fn decode(&mut self, line: &[u8], events: &mut Vec<AgentEvent>, out: &mut Outgoing) {
+    pub fn decode<'a>(&mut self, line: &'a [u8], events: &mut Vec<AgentEvent<'a>>, out: &mut Outgoing) {
         let line = line.trim_ascii();
         if line.is_empty() {
             return;
         }
-        let envelope = match serde_json::from_slice::<Envelope<'_>>(line) {
-            Ok(envelope) => envelope,
-            Err(error) => {
-                events.push(AgentEvent::Unparsed { why: format!("not a JSON-RPC message: {error}") });
-                return;
-            }
-        };
         let before = events.len();
-        let understood = match (&envelope.method, envelope.id) {
-            (Some(method), None) => self.notification(method, envelope.params, events),
-            (Some(method), Some(id)) => {
-                let id = serde_json::from_str(id.get()).unwrap_or(Value::Null);
-                self.request(method, id, envelope.params, events, out)
+        let understood = match rpc::read(line) {
+            Ok(Message::Notification { method, params }) => self.notification(&method, params, events),
+            Ok(Message::Request { id, method, params }) => {
+                events.push(self.request(id, &method, params));
+                Ok(())
             }
-            (None, Some(id)) => match serde_json::from_str::<u64>(id.get()) {
-                Ok(id) if self.calls.contains_key(&id) => {
-                    let outcome = match envelope.error {
-                        Some(error) => Err(error_text(error)),
-                        None => Ok(envelope.result.map_or("null", RawValue::get)),
-                    };
-                    self.response(id, outcome, events, out);
-                    Ok(())
-                }
-                _ => Err(format!("a response to a request that does not wait: {}", clip(id.get()))),
+            Ok(Message::Response { id, outcome }) => match serde_json::from_str::<u64>(id) {
+                Ok(id) if self.calls.contains_key(&id) => self.response(id, outcome, events, out),
+                _ => Err(format!("a response to a request that does not wait: {}", clip(id, 80))),
             },
-            (None, None) => Err("neither a request nor a response".to_owned()),
+            Err(broken) => {
+                events.push(AgentEvent::Unparsed { why: broken.why, refusal: broken.refusal });
+                Ok(())
+            }
         };
         if let Err(why) = understood {
             events.truncate(before);
-            events.push(AgentEvent::Unparsed { why });
+            events.push(AgentEvent::Unparsed { why, refusal: None });
         }
     }
 
-    fn notification(
+    fn notification<'a>(
         &mut self,
         method: &str,
-        params: Option<&RawValue>,
-        events: &mut Vec<AgentEvent>,
+        params: &'a str,
+        events: &mut Vec<AgentEvent<'a>>,
     ) -> Result<(), String> {
         match method {
             "session/update" => {
-                let params: UpdateParams<'_> = read(params)?;
+                let params: UpdateParams<'a> = read(params)?;
+                self.is_ours(params.conversation.as_deref())?;
                 let raw = params.update.get();
-                let hint = self.hint(raw)?;
-                if !self.replaying || matches!(hint, Hint::Cost(_)) {
-                    events.push(AgentEvent::Update { raw: raw.to_owned(), hint });
+                if let Some(hint) = self.hint(raw)? {
+                    events.push(AgentEvent::Update { raw, hint });
                 }
                 Ok(())
             }
             "$/cancel_request" => {
-                let params: Value = read(params)?;
-                events.push(AgentEvent::Withdrawn { rpc_id: params["requestId"].clone() });
+                let params: CancelParams = read(params)?;
+                events.push(AgentEvent::Withdrawn { rpc_id: params.request });
                 Ok(())
             }
-            other => Err(format!("a notification that is not served: {}", clip(other))),
+            other => Err(format!("a notification that is not served: {}", clip(other, 80))),
         }
     }
 
-    fn hint(&mut self, raw: &str) -> Result<Hint, String> {
-        let head: UpdateHead<'_> =
+    /// Before the agent is ready its conversation may not have its name yet.
+    fn is_ours(&self, conversation: Option<&str>) -> Result<(), String> {
+        match conversation {
+            Some(theirs) if self.ready && self.conversation.as_deref() != Some(theirs) => {
+                Err(format!("it is about another conversation: {}", clip(theirs, 80)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is in an update for us; `None` when it is history, which is in the journal already.
+    fn hint<'a>(&mut self, raw: &'a str) -> Result<Option<Hint<'a>>, String> {
+        if !raw.starts_with('{') {
+            return Err("an update is an object".to_owned());
+        }
+        let head: UpdateHead<'a> =
             serde_json::from_str(raw).map_err(|error| format!("an update: {error}"))?;
-        Ok(match &*head.kind {
+        if self.replaying && TOLD_AGAIN.contains(&&*head.kind) {
+            return Ok(None);
+        }
+        Ok(Some(match &*head.kind {
+            // Recorded like any other, but nothing of that size enters the state.
+            "current_mode_update" | "config_option_update" | "usage_update" if raw.len() > MAX_OPTIONS => {
+                Hint::None
+            }
             "agent_message_chunk" => {
-                let block = head
-                    .content
-                    .and_then(|content| serde_json::from_str::<TextBlock<'_>>(content.get()).ok());
-                block.and_then(|block| block.text).map_or(Hint::None, |text| Hint::Text(text.into_owned()))
+                let block = head.content.and_then(|content| read::<TextBlock<'a>>(content.get()).ok());
+                block.and_then(|block| block.text).map_or(Hint::None, Hint::Text)
             }
             "current_mode_update" => {
-                let update: Value = read_str(raw)?;
+                let update: Value = read(raw)?;
                 if let Some(option) = self.options.get_mut("mode") {
                     option["value"] = update["currentModeId"].clone();
                 }
                 Hint::Options
             }
             "config_option_update" => {
-                let update: Value = read_str(raw)?;
+                let update: Value = read(raw)?;
                 self.take_config_options(&update["configOptions"]);
                 Hint::Options
             }
             "usage_update" => {
-                let update: Value = read_str(raw)?;
+                let update: Value = read(raw)?;
                 let cost = &update["cost"];
                 match (cost["amount"].as_f64(), cost["currency"].as_str()) {
-                    (Some(amount), Some(currency)) => {
+                    (Some(amount), Some(currency)) if currency.len() <= 16 => {
                         Hint::Cost(Cost { amount, currency: currency.to_owned() })
                     }
                     _ => Hint::None,
                 }
             }
             _ => Hint::None,
-        })
+        }))
     }
 
-    fn request(
-        &mut self,
-        method: &str,
-        id: Value,
-        params: Option<&RawValue>,
-        events: &mut Vec<AgentEvent>,
-        out: &mut Outgoing,
-    ) -> Result<(), String> {
-        let refuse = |code: i64, message: String, out: &mut Outgoing| {
-            out.push(|_| json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}));
-        };
-        if !(id.is_string() || id.is_i64() || id.is_u64() || id.is_null()) {
-            refuse(-32600, "an id is a string, an integer or null".to_owned(), out);
-            return Err("a request whose id is not one".to_owned());
-        }
+    /// What a request of the agent leads to. It is answered by whoever knows what waits already.
+    fn request(&self, id: RpcId, method: &str, params: &str) -> AgentEvent<'static> {
         if method != "session/request_permission" {
-            refuse(-32601, format!("method not found: {method}"), out);
-            events.push(AgentEvent::Refused { method: method.to_owned() });
-            return Ok(());
+            let method = clip(method, 80).to_owned();
+            let message = format!("method not found: {method}");
+            let refusal = Refusal { id, code: METHOD_NOT_FOUND, message };
+            return AgentEvent::Refused { method, refusal };
         }
-        match question(id.clone(), params) {
-            Ok(question) => {
-                events.push(AgentEvent::Permission(Box::new(question)));
-                Ok(())
-            }
+        match self.question(id.clone(), params) {
+            Ok(question) => AgentEvent::Permission(Box::new(question)),
             Err(why) => {
-                refuse(-32602, why.clone(), out);
-                Err(why)
+                let refusal = Refusal { id, code: INVALID_PARAMS, message: why.clone() };
+                AgentEvent::Unparsed { why, refusal: Some(refusal) }
             }
         }
     }
 
-    fn response(
+    fn question(&self, rpc_id: RpcId, raw: &str) -> Result<Question, String> {
+        if raw.len() > MAX_QUESTION {
+            return Err(format!("a permission request of {} bytes; {MAX_QUESTION} are the most", raw.len()));
+        }
+        let params: Value = read(raw)?;
+        self.is_ours(params["sessionId"].as_str())?;
+        question(rpc_id, raw, &params)
+    }
+
+    fn response<'a>(
         &mut self,
         id: u64,
-        outcome: Result<&str, String>,
-        events: &mut Vec<AgentEvent>,
+        outcome: Result<&str, &str>,
+        events: &mut Vec<AgentEvent<'a>>,
         out: &mut Outgoing,
-    ) {
+    ) -> Result<(), String> {
+        let outcome = outcome.map_err(|error| error_text(error, self.ways_in.as_deref()));
         match (self.calls.remove(&id), outcome) {
             (None, _) => {}
+            (Some(Call::GivenUp { method }), _) => {
+                return Err(format!("the answer to {method} came after it was given up"));
+            }
             (Some(Call::Initialize), Ok(result)) => {
                 match serde_json::from_str::<InitializeResponse>(result) {
                     Ok(answer) if answer.protocol_version != ProtocolVersion::V1 => {
@@ -354,6 +383,7 @@ impl Acp {
                         )));
                     }
                     Ok(answer) => {
+                        self.ways_in = ways_in(result);
                         self.can_load = answer.agent_capabilities.load_session;
                         self.can_resume = answer.agent_capabilities.session_capabilities.resume.is_some();
                         let how = match self.conversation {
@@ -373,18 +403,20 @@ impl Acp {
             (Some(Call::Initialize), Err(error)) => {
                 events.push(AgentEvent::StartFailed(format!("the agent refused to initialize: {error}")));
             }
-            (Some(Call::Open(how)), Ok(result)) => {
-                let result: Value = serde_json::from_str(result).unwrap_or(Value::Null);
-                if let Some(id) = result["sessionId"].as_str() {
+            (Some(Call::Open(how)), Ok(text)) => {
+                let result: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+                if let Some(id) = result["sessionId"].as_str().filter(|id| id.len() <= MAX_CONVERSATION) {
                     self.conversation = Some(id.to_owned());
                 }
                 if self.conversation.is_none() {
-                    events
-                        .push(AgentEvent::StartFailed("the agent opened a session without an id".to_owned()));
-                    return;
+                    let why = "the agent opened a session without an id that can be used";
+                    events.push(AgentEvent::StartFailed(why.to_owned()));
+                    return Ok(());
                 }
                 self.how = Some(how);
-                self.take_options(&result);
+                if can_be_kept(text) {
+                    self.take_options(&result);
+                }
                 self.settle(events, out);
             }
             (Some(Call::Open(how)), Err(error)) => match how {
@@ -406,8 +438,10 @@ impl Acp {
                         if let Some(option) = self.options.get_mut(&option_id) {
                             option["value"] = value.clone();
                         }
-                        let result: Value = serde_json::from_str(result).unwrap_or(Value::Null);
-                        self.take_config_options(&result["configOptions"]);
+                        if can_be_kept(result) {
+                            let result: Value = serde_json::from_str(result).unwrap_or(Value::Null);
+                            self.take_config_options(&result["configOptions"]);
+                        }
                         None
                     }
                     Err(error) => Some(error),
@@ -423,6 +457,7 @@ impl Acp {
                 }
             }
         }
+        Ok(())
     }
 
     fn open(&mut self, how: How, out: &mut Outgoing) {
@@ -446,7 +481,7 @@ impl Acp {
     }
 
     /// Sets the next wanted option, or declares the agent ready.
-    fn settle(&mut self, events: &mut Vec<AgentEvent>, out: &mut Outgoing) {
+    fn settle<'a>(&mut self, events: &mut Vec<AgentEvent<'a>>, out: &mut Outgoing) {
         while let Some((option_id, value)) = self.wanted.pop() {
             if self.options.get(&option_id).is_some_and(|option| option["value"] == value) {
                 continue;
@@ -459,73 +494,49 @@ impl Acp {
                 }
             }
         }
-        self.ready = true;
-        events.push(AgentEvent::Ready { how: self.how.unwrap_or(How::New).as_str() });
+        if self.how == Some(How::Load) {
+            self.telling = true;
+        } else {
+            events.push(self.opened());
+        }
     }
 
-    fn take_options(&mut self, result: &Value) {
-        let list = |values: &Value, id: &str| -> Value {
-            values
-                .as_array()
-                .map(|values| {
-                    values.iter().map(|value| json!({"id": value[id], "name": value["name"]})).collect()
-                })
-                .unwrap_or_default()
-        };
-        let modes = &result["modes"];
-        if modes["currentModeId"].is_string() {
-            let values = list(&modes["availableModes"], "id");
-            let option = json!({"value": modes["currentModeId"], "values": values, "via": "mode"});
-            self.options.insert("mode".to_owned(), option);
-        }
-        let models = &result["models"];
-        if models["currentModelId"].is_string() {
-            let values = list(&models["availableModels"], "modelId");
-            let option = json!({"value": models["currentModelId"], "values": values, "via": "model"});
-            self.options.insert("model".to_owned(), option);
-        }
-        self.take_config_options(&result["configOptions"]);
-    }
-
-    fn take_config_options(&mut self, options: &Value) {
-        for option in options.as_array().into_iter().flatten() {
-            let Some(id) = option["id"].as_str() else { continue };
-            // Options may be grouped; the groups' entries are what can be chosen.
-            let mut values = Vec::new();
-            for entry in option["options"].as_array().into_iter().flatten() {
-                match entry["options"].as_array() {
-                    Some(group) => values.extend(group.iter()),
-                    None => values.push(entry),
-                }
-            }
-            let values: Vec<Value> =
-                values.iter().map(|value| json!({"id": value["value"], "name": value["name"]})).collect();
-            let option = json!({"value": option["currentValue"], "values": values, "via": "config",
-                                "name": option["name"]});
-            self.options.insert(id.to_owned(), option);
-        }
+    /// From now on the agent takes prompts.
+    pub fn opened(&mut self) -> AgentEvent<'static> {
+        (self.ready, self.telling) = (true, false);
+        AgentEvent::Ready { how: self.how.unwrap_or(How::New).as_str() }
     }
 }
 
-fn or_none(names: &[&str]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-fn clip(text: &str) -> &str {
-    let end = text.char_indices().nth(80).map_or(text.len(), |(at, _)| at);
+/// The first `most` characters.
+fn clip(text: &str, most: usize) -> &str {
+    let end = text.char_indices().nth(most).map_or(text.len(), |(at, _)| at);
     &text[..end]
 }
 
-fn read<'a, T: Deserialize<'a>>(params: Option<&'a RawValue>) -> Result<T, String> {
-    read_str(params.map_or("null", RawValue::get))
+/// Whether an answer's options may become part of the state.
+fn can_be_kept(result: &str) -> bool {
+    result.len() <= MAX_OPTIONS && rpc::sound(result).is_ok()
 }
 
-fn read_str<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-fn error_text(error: &RawValue) -> String {
-    let error: Value = serde_json::from_str(error.get()).unwrap_or(Value::Null);
+/// The code of an agent that wants credentials first.
+const AUTH_REQUIRED: i64 = -32000;
+
+/// The agent's ways to get credentials, in its own words, as the answer to `initialize` tells them.
+fn ways_in(result: &str) -> Option<String> {
+    let result: Value = serde_json::from_str(result).ok()?;
+    let methods = result["authMethods"].as_array()?;
+    let names: Vec<&str> = methods.iter().filter_map(|method| method["name"].as_str()).collect();
+    (!names.is_empty()).then(|| clip(&names.join("; "), 300).to_owned())
+}
+
+/// An error of the agent as a sentence, with what it takes where that is known. It becomes part of the session's state, so it is no longer than one.
+fn error_text(error: &str, ways_in: Option<&str>) -> String {
+    let error: Value = serde_json::from_str(error).unwrap_or(Value::Null);
     let message = error["message"].as_str().unwrap_or("no message");
     let detail = match &error["data"] {
         Value::Null => String::new(),
@@ -538,12 +549,13 @@ fn error_text(error: &RawValue) -> String {
         }
         _ => String::new(),
     };
-    format!("{message}{detail} (code {})", error["code"])
+    let code = error["code"].as_i64().map_or_else(|| "none".to_owned(), |code| code.to_string());
+    let ways = ways_in.filter(|_| error["code"] == AUTH_REQUIRED);
+    let ways = ways.map(|ways| format!("; it wants credentials: {ways}")).unwrap_or_default();
+    format!("{} (code {code}){ways}", clip(&format!("{message}{detail}"), 2_000))
 }
 
-fn question(rpc_id: Value, params: Option<&RawValue>) -> Result<Question, String> {
-    let raw = params.map_or("null", RawValue::get);
-    let params: Value = read_str(raw)?;
+fn question(rpc_id: RpcId, raw: &str, params: &Value) -> Result<Question, String> {
     let call = &params["toolCall"];
     let options: Vec<PermissionOption> = params["options"]
         .as_array()
@@ -593,5 +605,6 @@ fn turn_result(result: &str) -> TurnResult {
     }
 }
 
+mod glance;
 #[cfg(test)]
 mod tests;

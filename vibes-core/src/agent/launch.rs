@@ -3,12 +3,14 @@
 //! Invariant: environment values pass through memory only; what is written down is names. A runner is started
 //! stopped and runs its agent only on `GO`, so that a crash between the two leaves nothing running.
 
+use crate::points::{self, Point};
 use std::{
     collections::BTreeMap,
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 use tokio::{io::AsyncReadExt, process::Command};
@@ -23,6 +25,10 @@ pub struct Yard {
     pub runner: PathBuf,
     /// The id of the state directory.
     pub state_id: String,
+    /// How many descriptors an agent may have open: as many as whoever started the daemon, which takes more.
+    pub descriptors: Option<u64>,
+    /// How many agents write faster than they are read.
+    pub floods: Arc<AtomicUsize>,
 }
 
 impl Yard {
@@ -73,6 +79,14 @@ pub enum LaunchError {
         /// Which.
         program: String,
     },
+    /// The program is there and may not be run.
+    #[error(
+        "{path:?} is there but cannot be executed; is it a program, and may this user run it (chmod +x)?"
+    )]
+    NotExecutable {
+        /// Which.
+        path: PathBuf,
+    },
     /// The working directory cannot be used.
     #[error("the working directory {cwd:?} cannot be used: {why}")]
     Directory {
@@ -95,19 +109,24 @@ pub enum LaunchError {
 const READY: Duration = Duration::from_secs(10);
 
 /// Finds a program as the client's shell would.
-pub fn find_program(program: &str, path: Option<&str>, cwd: &str) -> Option<PathBuf> {
+pub fn find_program(program: &str, path: Option<&str>, cwd: &str) -> Result<PathBuf, LaunchError> {
     let runs = |candidate: &Path| {
         rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok() && candidate.is_file()
     };
     if program.contains('/') {
         let full = Path::new(cwd).join(program);
-        return runs(&full).then_some(full);
+        return match full.exists() {
+            true if runs(&full) => Ok(full),
+            true => Err(LaunchError::NotExecutable { path: full }),
+            false => Err(LaunchError::NotFound { program: program.to_owned() }),
+        };
     }
     path.unwrap_or("/usr/local/bin:/usr/bin:/bin")
         .split(':')
         .filter(|dir| !dir.is_empty())
         .map(|dir| Path::new(dir).join(program))
         .find(|candidate| runs(candidate))
+        .ok_or_else(|| LaunchError::NotFound { program: program.to_owned() })
 }
 
 /// Starts a runner and waits until it listens. The agent does not run yet.
@@ -123,8 +142,7 @@ pub async fn spawn(
         let why = "it does not exist or is not a directory".to_owned();
         return Err(LaunchError::Directory { cwd: launch.cwd.clone(), why });
     }
-    let found = find_program(program, launch.env.get("PATH").map(String::as_str), &launch.cwd)
-        .ok_or_else(|| LaunchError::NotFound { program: program.to_owned() })?;
+    let found = find_program(program, launch.env.get("PATH").map(String::as_str), &launch.cwd)?;
     let dir = yard.dir_of(session, generation);
     // A directory left by an attempt that never got `GO` holds nothing.
     let _ = std::fs::remove_dir_all(&dir);
@@ -141,16 +159,21 @@ pub async fn spawn(
     if let Some(umask) = launch.umask {
         command.args(["--umask", &format!("{umask:o}")]);
     }
+    if let Some(descriptors) = yard.descriptors {
+        command.args(["--descriptors", &descriptors.to_string()]);
+    }
     command.arg("--").arg(&found).args(&launch.argv[1..]);
     command
         .env_clear()
         .envs(&launch.env)
         .env(SESSION_MARKER_VAR, yard.marker_of(session, generation))
+        .envs(points::hand_on())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    points::hit(Point::NewRunnerSpawned);
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     // Reaps the runner whenever it ends; its own files tell the rest.
     tokio::spawn(async move { child.wait().await });
@@ -162,6 +185,7 @@ pub async fn spawn(
         word == b"ready\n"
     };
     if tokio::time::timeout(READY, ready).await.unwrap_or(false) {
+        points::hit(Point::NewRunnerReady);
         return Ok(());
     }
     let mut why = Vec::new();

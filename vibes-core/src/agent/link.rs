@@ -6,9 +6,12 @@
 
 use super::{
     launch::Yard,
-    spool::{Chunk, SpoolReader},
+    spool::{Chunk, Line, SpoolReader},
 };
-use crate::host;
+use crate::{
+    host,
+    points::{self, Point},
+};
 use std::{
     collections::VecDeque,
     io,
@@ -19,7 +22,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::UnixStream,
+    net::{UnixStream, unix::OwnedWriteHalf},
     sync::mpsc,
     time::Instant,
 };
@@ -98,7 +101,7 @@ impl Link {
         let (orders, order_rx) = mpsc::unbounded_channel();
         let dir = yard.dir_of(session, generation);
         let worker = Worker {
-            reader: SpoolReader::new(dir.clone(), offset),
+            reader: SpoolReader::new(dir.clone(), offset, yard.floods.clone()),
             dir,
             marker: yard.marker_of(session, generation),
             fence,
@@ -229,9 +232,20 @@ impl Worker {
         // What the session is to hear waits here, so that a session that cannot commit never keeps its orders (a stop
         // above all) from the runner. One entry per report, which are as many as the frames.
         let mut queue = VecDeque::from([LinkEvent::Up(standing)]);
-        for order in std::mem::take(&mut self.early) {
-            let _ = to.write_all(&order.encode()).await;
+        if catch_up < self.reader.position() {
+            // Not the spool that was read so far. What comes from now on is taken in, and the rest is told.
+            let why =
+                format!("its spool ends at {catch_up}, and was read to {} before", self.reader.position());
+            self.reader = self.reader.at(catch_up);
+            queue.push_back(LinkEvent::Lines(Chunk {
+                lines: vec![Line::Lost { from: catch_up, why }],
+                to: catch_up,
+            }));
         }
+        // Orders that the runner has not taken yet. One that is stopped itself takes none for as long as that lasts:
+        // nothing may wait for it here, and no order may be cut, or it would take the next one for the rest.
+        let mut unsent: VecDeque<u8> =
+            std::mem::take(&mut self.early).iter().flat_map(Order::encode).collect();
         loop {
             if !caught_up && self.reader.position() >= catch_up {
                 caught_up = true;
@@ -241,7 +255,14 @@ impl Worker {
                 match report {
                     Report::Grown { spool_end: end } => spool_end = end,
                     Report::Exited(how, end) => (exit, spool_end) = (Some(how), end),
-                    Report::Ack { in_seq } => queue.push_back(LinkEvent::Acked(in_seq)),
+                    Report::Ack { in_seq } => {
+                        points::hit(Point::OutAcked);
+                        // An acknowledgement covers those before it: a session that is busy hears only the last.
+                        match queue.back_mut() {
+                            Some(LinkEvent::Acked(last)) => *last = in_seq.max(*last),
+                            _ => queue.push_back(LinkEvent::Acked(in_seq)),
+                        }
+                    }
                     Report::Refused { in_seq, why } => {
                         queue.push_back(LinkEvent::Refused(in_seq, why));
                     }
@@ -269,12 +290,15 @@ impl Worker {
                             tracing::warn!(dir = %self.dir.display(), %error, "spool segments stay");
                         }
                     }
-                    // A runner that went away is noticed by the read side, which knows more.
                     Some(LinkOrder::Runner(order)) => {
                         note_stop(&mut self.stop_by, &order);
-                        let bytes = order.encode();
-                        // A runner that is stopped itself takes nothing; the stop's deadline must still be kept.
-                        let _ = tokio::time::timeout(WEDGED, to.write_all(&bytes)).await;
+                        unsent.extend(order.encode());
+                    }
+                },
+                written = write_some(&mut to, &mut unsent), if !unsent.is_empty() => {
+                    if written.is_err() {
+                        // A runner that went away is noticed by the read side, which knows more.
+                        unsent.clear();
                     }
                 },
                 () = overdue(self.stop_by) => {
@@ -289,8 +313,16 @@ impl Worker {
                     }
                     match self.reader.read() {
                         Ok(Some(chunk)) if chunk.lines.is_empty() => {}
-                        Ok(Some(chunk)) => permit.send(LinkEvent::Lines(chunk)),
-                        Ok(None) => spool_end = self.reader.position(),
+                        Ok(Some(chunk)) => {
+                            points::hit(Point::IngestRead);
+                            permit.send(LinkEvent::Lines(chunk));
+                        }
+                        // What a runner reports is written before: it was there, and somebody removed it.
+                        Ok(None) => {
+                            if let Some(chunk) = self.reader.give_up_to(spool_end) {
+                                permit.send(LinkEvent::Lines(chunk));
+                            }
+                        }
                         Err(error) => {
                             tracing::error!(dir = %self.dir.display(), %error, "the spool cannot be read");
                             spool_end = self.reader.position();
@@ -313,7 +345,10 @@ impl Worker {
         loop {
             match self.reader.read() {
                 Ok(Some(chunk)) if chunk.lines.is_empty() => {}
-                Ok(Some(chunk)) => self.events.send(LinkEvent::Lines(chunk)).await?,
+                Ok(Some(chunk)) => {
+                    points::hit(Point::IngestRead);
+                    self.events.send(LinkEvent::Lines(chunk)).await?;
+                }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::error!(dir = %self.dir.display(), %error, "the rest of the spool cannot be read");
@@ -321,7 +356,9 @@ impl Worker {
                 }
             }
         }
-        if let Some(chunk) = self.reader.finish() {
+        let end = json_file(&self.dir, spool::EXIT).and_then(|exit| exit["spool_end"].as_u64());
+        let lost = self.reader.give_up_to(end.unwrap_or(0));
+        for chunk in lost.into_iter().chain(self.reader.finish()) {
             self.events.send(LinkEvent::Lines(chunk)).await?;
         }
         let gone = Gone {
@@ -336,11 +373,7 @@ impl Worker {
 
     fn kill_runner(&self) {
         tracing::warn!(dir = %self.dir.display(), "the runner did not carry out the stop: killing it");
-        if let Some(runner) = runner_process(&self.dir)
-            && let Some(pid) = rustix::process::Pid::from_raw(runner.pid)
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+        kill_runner(&self.dir);
     }
 
     /// Whether the runner lives, looked at again after a while if it does.
@@ -380,6 +413,22 @@ async fn overdue(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
+}
+
+/// Writes what the runner takes of the orders. Ended early, it has written nothing.
+async fn write_some(to: &mut OwnedWriteHalf, unsent: &mut VecDeque<u8>) -> io::Result<()> {
+    let front = unsent.as_slices().0;
+    let part = points::part(Point::OutHalfFrame, front.len());
+    let cut = part < front.len();
+    let written = to.write(&front[..part]).await?;
+    unsent.drain(..written);
+    if cut {
+        points::hit(Point::OutHalfFrame);
+    }
+    if unsent.is_empty() {
+        points::hit(Point::OutSent);
+    }
+    Ok(())
 }
 
 async fn hello(dir: &Path, fence: u64) -> io::Result<Result<(UnixStream, Standing), Refusal>> {
@@ -455,7 +504,10 @@ fn json_file(dir: &Path, name: &str) -> Option<serde_json::Value> {
 
 /// The agent's process, as far as its runner has told.
 pub fn agent_pid(dir: &Path) -> Option<i32> {
-    let meta = json_file(dir, spool::META)?;
+    told_agent(&json_file(dir, spool::META)?)
+}
+
+fn told_agent(meta: &serde_json::Value) -> Option<i32> {
     i32::try_from(meta["agent_pid"].as_i64()?).ok().filter(|pid| *pid > 0)
 }
 
@@ -463,18 +515,33 @@ pub fn agent_pid(dir: &Path) -> Option<i32> {
 pub fn runner_process(dir: &Path) -> Option<host::Process> {
     let meta = json_file(dir, spool::META)?;
     let process = host::process(i32::try_from(meta["pid"].as_i64()?).ok()?)?;
-    let same_boot = meta["boot_id"].as_str().is_none_or(|id| id == host::boot_id());
-    let same_start = meta["start_time"].as_u64().is_none_or(|start| start == process.start_time);
+    // A file that does not tell proves nothing.
+    let same_boot = meta["boot_id"].as_str().is_some_and(|id| id == host::boot_id());
+    let same_start = meta["start_time"].as_u64().is_some_and(|start| start == process.start_time);
     (same_boot && same_start).then_some(process)
+}
+
+/// Kills the runner of a directory, if it is still the one that wrote there.
+fn kill_runner(dir: &Path) {
+    if let Some(runner) = runner_process(dir)
+        && let Some(pid) = rustix::process::Pid::from_raw(runner.pid)
+    {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// Ends a runner that nobody is linked to, with everything of its agent. Gives back what could not be ended. Blocking.
+pub fn end_runner(yard: &Yard, session: &SessionId, generation: u64) -> Vec<i32> {
+    kill_runner(&yard.dir_of(session, generation));
+    host::sweep(&yard.marker_of(session, generation), 50)
 }
 
 /// Kills what is left of the agent's process group, if the number still means that group.
 fn kill_group(dir: &Path) {
-    let Some(leader) = agent_pid(dir) else { return };
-    let meta = json_file(dir, spool::META);
-    let started = meta.as_ref().and_then(|meta| meta["agent_start_time"].as_u64());
-    let same_boot =
-        meta.as_ref().and_then(|meta| meta["boot_id"].as_str()).is_some_and(|id| id == host::boot_id());
+    let Some(meta) = json_file(dir, spool::META) else { return };
+    let Some(leader) = told_agent(&meta) else { return };
+    let started = meta["agent_start_time"].as_u64();
+    let same_boot = meta["boot_id"].as_str().is_some_and(|id| id == host::boot_id());
     // While the group lives, no new process gets its number; a living process of that number must be the agent itself.
     let stranger = host::process(leader).is_some_and(|process| Some(process.start_time) != started);
     if let Some(group) = rustix::process::Pid::from_raw(leader)

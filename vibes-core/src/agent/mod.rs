@@ -6,9 +6,13 @@
 pub mod acp;
 pub mod launch;
 pub mod link;
+pub mod rpc;
 pub mod spool;
 
+use rpc::{Refusal, RpcId};
+use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use vibes_protocol::model::{Cost, PermissionOption, Usage};
 
 /// Numbered frames for the agent. A JSON-RPC id of ours is the number of the frame that carries it, so a response
@@ -28,9 +32,10 @@ impl Outgoing {
     }
 
     /// Adds a frame; `build` gets its number.
-    pub fn push(&mut self, build: impl FnOnce(u64) -> Value) -> u64 {
+    pub fn push<T: Serialize>(&mut self, build: impl FnOnce(u64) -> T) -> u64 {
         let number = self.next;
-        let mut bytes = build(number).to_string().into_bytes();
+        // Messages are of strings, numbers and JSON: encoding them cannot fail.
+        let mut bytes = serde_json::to_vec(&build(number)).unwrap_or_default();
         bytes.push(b'\n');
         self.frames.push((number, bytes));
         self.next += 1;
@@ -40,7 +45,7 @@ impl Outgoing {
 
 /// What an agent said.
 #[derive(Debug, Clone, PartialEq)]
-pub enum AgentEvent {
+pub enum AgentEvent<'a> {
     /// It waits for its first prompt.
     Ready {
         /// `new`, `resume` or `load`.
@@ -51,16 +56,16 @@ pub enum AgentEvent {
     /// An ACP update, verbatim, with what the session itself should know of it.
     Update {
         /// The JSON of the update.
-        raw: String,
+        raw: &'a str,
         /// What is in it for us.
-        hint: Hint,
+        hint: Hint<'a>,
     },
     /// It asks for permission.
     Permission(Box<Question>),
     /// It takes a question back.
     Withdrawn {
         /// The id of its request.
-        rpc_id: Value,
+        rpc_id: RpcId,
     },
     /// The turn is over.
     TurnEnded(Result<TurnResult, String>),
@@ -75,25 +80,29 @@ pub enum AgentEvent {
         /// The agent's refusal.
         error: Option<String>,
     },
-    /// It asked for something vibes does not serve; the refusal is on its way.
+    /// It asked for something vibes does not serve.
     Refused {
         /// The method.
         method: String,
+        /// What it is to hear.
+        refusal: Refusal,
     },
     /// A line that could not be understood.
     Unparsed {
         /// Why not.
         why: String,
+        /// What the agent is to hear, when it waits for an answer.
+        refusal: Option<Refusal>,
     },
 }
 
 /// What an update tells the session itself.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Hint {
+pub enum Hint<'a> {
     /// Nothing.
     None,
     /// Words of the answer.
-    Text(String),
+    Text(Cow<'a, str>),
     /// The options changed.
     Options,
     /// The cost so far.
@@ -104,7 +113,7 @@ pub enum Hint {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// The id of its request.
-    pub rpc_id: Value,
+    pub rpc_id: RpcId,
     /// The raw request, which the hash covers.
     pub raw: String,
     /// The kind or name of the tool.

@@ -3,19 +3,28 @@
 //! Invariant: only whole lines are given out, in order, each with the offset behind it; what has no newline yet stays
 //! until one comes or the agent has ended. A line over the limit is a fact with its size and hash, never memory.
 
+use crate::points::{self, Point};
+use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use vibes_runner::spool::segments;
 
-/// The longest line that is parsed, in bytes.
-pub const MAX_LINE: usize = 16 * 1024 * 1024;
-/// How much one chunk reads at most, in bytes: small enough that a hundred sessions share a core fairly, large enough
-/// that a flood commits in big groups.
+/// The longest line that is parsed, in bytes. A line of the daemon has 16 MiB at most, and what is verbatim in a record
+/// has the record around it.
+pub const MAX_LINE: usize = 16 * 1024 * 1024 - 64 * 1024;
+/// How much one chunk reads at most, in bytes: large enough that a flood commits in big groups.
 pub const CHUNK: usize = 256 * 1024;
+/// How much it reads of a session that shares the daemon with many others that flood, and of one that does not flood:
+/// small enough that a hundred of them move on together.
+pub const LEAST: usize = 64 * 1024;
 /// How much of an over-long or torn line is kept to show, in bytes.
 pub const HEAD: usize = 64 * 1024;
 
@@ -23,7 +32,7 @@ pub const HEAD: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
     /// A whole line without its newline.
-    Whole(Vec<u8>),
+    Whole(Bytes),
     /// A line over [`MAX_LINE`]: its beginning, its length and its hash.
     Oversize {
         /// The first [`HEAD`] bytes.
@@ -33,8 +42,15 @@ pub enum Line {
         /// SHA-256 of them, in hexadecimal.
         sha256: String,
     },
-    /// What the agent left without a newline when it ended.
+    /// What the agent left without a newline when it ended, or before a place that is lost.
     Torn(Vec<u8>),
+    /// Output that is not there.
+    Lost {
+        /// Where it would begin.
+        from: u64,
+        /// Why, for a person.
+        why: String,
+    },
 }
 
 /// Lines and how far they reach.
@@ -56,7 +72,35 @@ pub struct SpoolReader {
     partial: Vec<u8>,
     /// An over-long line under way.
     skipping: Option<Skipped>,
-    buffer: Vec<u8>,
+    floods: Arc<AtomicUsize>,
+    /// Counts this one among the floods.
+    flooding: Option<Counted>,
+}
+
+/// One more of something, until it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a look at the files gave.
+enum Filled {
+    /// These.
+    Bytes(Bytes),
+    /// Nothing more just now.
+    End,
+    /// No segment holds this place, and the next one begins there.
+    Gap(u64),
 }
 
 struct Skipped {
@@ -92,9 +136,15 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 impl SpoolReader {
-    /// A reader that begins at `offset`, which is the beginning of a line.
-    pub fn new(dir: PathBuf, offset: u64) -> Self {
-        Self { dir, at: offset, open: None, partial: Vec::new(), skipping: None, buffer: Vec::new() }
+    /// A reader that begins at `offset`, which is the beginning of a line. `floods` counts those of all readers that
+    /// have more waiting than one chunk holds.
+    pub fn new(dir: PathBuf, offset: u64, floods: Arc<AtomicUsize>) -> Self {
+        Self { dir, at: offset, open: None, partial: Vec::new(), skipping: None, floods, flooding: None }
+    }
+
+    /// Another reader of the same spool, which begins at `offset`.
+    pub fn at(&self, offset: u64) -> Self {
+        Self::new(self.dir.clone(), offset, self.floods.clone())
     }
 
     /// How far bytes were read, whole lines or not.
@@ -102,58 +152,87 @@ impl SpoolReader {
         self.at
     }
 
-    /// Reads up to [`CHUNK`] bytes further: `None` when the files hold no more just now.
+    /// Reads up to [`CHUNK`] bytes further: `None` when the files hold no more just now. One flood alone is committed
+    /// in big groups; many take small turns, so that none waits long for its own.
     pub fn read(&mut self) -> io::Result<Option<Chunk>> {
-        let count = self.fill()?;
-        if count == 0 {
-            return Ok(None);
+        let share = CHUNK / self.floods.load(Ordering::Relaxed).max(1);
+        let most = if self.flooding.is_some() { share.max(LEAST) } else { LEAST };
+        let filled = self.fill(most)?;
+        let full = matches!(&filled, Filled::Bytes(bytes) if bytes.len() == most);
+        if !full {
+            self.flooding = None;
+        } else if self.flooding.is_none() {
+            self.flooding = Some(Counted::new(&self.floods));
         }
+        let bytes = match filled {
+            Filled::Bytes(bytes) => bytes,
+            Filled::End => return Ok(None),
+            Filled::Gap(next) => return Ok(Some(self.skip_to(next))),
+        };
         let from = self.at;
-        self.at += count as u64;
-        let mut lines = Vec::new();
-        let mut to = from - self.held();
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut rest = &buffer[..count];
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (line, after) = rest.split_at(end);
-            rest = &after[1..];
-            lines.push(self.complete(line));
-            to = self.at - rest.len() as u64;
+        self.at += bytes.len() as u64;
+        let (mut lines, mut to, mut begin) = (Vec::new(), from - self.held(), 0);
+        for end in memchr::memchr_iter(b'\n', &bytes) {
+            lines.push(self.complete(bytes.slice(begin..end)));
+            begin = end + 1;
+            to = from + begin as u64;
         }
-        self.keep(rest);
-        // Only a flood reads full chunks, and keeps its buffer; a session that has caught up holds none.
-        if count == CHUNK {
-            self.buffer = buffer;
-        }
+        self.keep(&bytes[begin..]);
         Ok(Some(Chunk { lines, to }))
     }
 
     /// What is left without a newline, for when the agent has ended.
     pub fn finish(&mut self) -> Option<Chunk> {
-        let line = match self.skipping.take() {
-            Some(skipped) => skipped.finish(),
-            None if self.partial.is_empty() => return None,
-            None => Line::Torn(std::mem::take(&mut self.partial)),
-        };
-        Some(Chunk { lines: vec![line], to: self.at })
+        let lines = self.cut_short();
+        (!lines.is_empty()).then_some(Chunk { lines, to: self.at })
+    }
+
+    /// The line under way, as far as it goes. Zeros at its end were never written: a machine that went down leaves
+    /// them where the length of a file was kept and its content was not.
+    fn cut_short(&mut self) -> Vec<Line> {
+        if let Some(skipped) = self.skipping.take() {
+            return vec![skipped.finish()];
+        }
+        let mut partial = std::mem::take(&mut self.partial);
+        let written = partial.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let zeros = partial.len() - written;
+        partial.truncate(written);
+        let torn = (written > 0).then_some(Line::Torn(partial));
+        let why = format!("its last {zeros} bytes were never written: the machine went down");
+        let lost = (zeros > 0).then(|| Line::Lost { from: self.at - zeros as u64, why });
+        torn.into_iter().chain(lost).collect()
+    }
+
+    /// Goes on behind a place that no segment holds.
+    fn skip_to(&mut self, next: u64) -> Chunk {
+        let from = self.at;
+        let mut lines = self.cut_short();
+        lines.push(Line::Lost { from, why: format!("{} bytes are missing in its spool", next - from) });
+        self.at = next;
+        Chunk { lines, to: next }
+    }
+
+    /// Goes on at `end`, to which a runner has written, when the files hold less than that.
+    pub fn give_up_to(&mut self, end: u64) -> Option<Chunk> {
+        (self.at < end).then(|| self.skip_to(end))
     }
 
     fn held(&self) -> u64 {
         self.skipping.as_ref().map_or(self.partial.len() as u64, |skipped| skipped.bytes)
     }
 
-    fn complete(&mut self, end: &[u8]) -> Line {
+    fn complete(&mut self, end: Bytes) -> Line {
         match self.skipping.take() {
             Some(mut skipped) => {
                 skipped.bytes += end.len() as u64;
-                skipped.hash.update(end);
+                skipped.hash.update(&end);
                 skipped.finish()
             }
-            None if self.partial.is_empty() => Line::Whole(end.to_vec()),
+            None if self.partial.is_empty() => Line::Whole(end),
             None => {
                 let mut line = std::mem::take(&mut self.partial);
-                line.extend_from_slice(end);
-                if line.len() > MAX_LINE { Skipped::begin(line).finish() } else { Line::Whole(line) }
+                line.extend_from_slice(&end);
+                if line.len() > MAX_LINE { Skipped::begin(line).finish() } else { Line::Whole(line.into()) }
             }
         }
     }
@@ -173,25 +252,33 @@ impl SpoolReader {
         }
     }
 
-    /// Reads bytes at `self.at` into the buffer; 0 at the present end.
-    fn fill(&mut self) -> io::Result<usize> {
+    /// Reads bytes at `self.at`.
+    fn fill(&mut self, most: usize) -> io::Result<Filled> {
+        // A later segment exists only when the one before it is complete: one more look at that one tells for sure.
+        let mut gap = None;
         loop {
             if let Some((first, file)) = &mut self.open {
                 let there = file.metadata()?.len().saturating_sub(self.at - *first);
-                self.buffer.resize(CHUNK.min(usize::try_from(there).unwrap_or(CHUNK)), 0);
+                let mut buffer = BytesMut::zeroed(most.min(usize::try_from(there).unwrap_or(most)));
                 file.seek(SeekFrom::Start(self.at - *first))?;
-                let count = file.read(&mut self.buffer)?;
-                if count > 0 {
-                    return Ok(count);
+                let count = file.read(&mut buffer)?;
+                buffer.truncate(count);
+                if !buffer.is_empty() {
+                    return Ok(Filled::Bytes(buffer.freeze()));
                 }
             }
+            if let Some(next) = gap {
+                return Ok(Filled::Gap(next));
+            }
             // The end of this segment: the next one, if there is one, begins exactly here.
-            let next = segments(&self.dir)?.into_iter().rfind(|(first, _)| *first <= self.at);
-            match next {
+            let all = segments(&self.dir)?;
+            let later = all.iter().find(|(first, _)| *first > self.at).map(|(first, _)| *first);
+            match all.into_iter().rfind(|(first, _)| *first <= self.at) {
                 Some((first, path)) if self.open.as_ref().is_none_or(|(open, _)| *open != first) => {
                     self.open = Some((first, File::open(path)?));
                 }
-                _ => return Ok(0),
+                _ if later.is_some() => gap = later,
+                _ => return Ok(Filled::End),
             }
         }
     }
@@ -203,7 +290,9 @@ impl SpoolReader {
             if let [(_, path), (next, _)] = pair
                 && *next <= offset
             {
+                points::hit(Point::GcBeforeUnlink);
                 std::fs::remove_file(path)?;
+                points::hit(Point::GcAfterUnlink);
             }
         }
         Ok(())
@@ -236,11 +325,11 @@ mod tests {
         let dir = temp();
         std::fs::write(dir.join(segment_name(0)), b"one\ntw").unwrap();
         std::fs::write(dir.join(segment_name(6)), b"o\nthree\nfo").unwrap();
-        let whole = |text: &str| Line::Whole(text.as_bytes().to_vec());
+        let whole = |text: &str| Line::Whole(text.to_owned().into());
         for (offset, expected) in
             [(0, vec![whole("one"), whole("two"), whole("three")]), (8, vec![whole("three")]), (14, vec![])]
         {
-            let mut reader = SpoolReader::new(dir.clone(), offset);
+            let mut reader = SpoolReader::new(dir.clone(), offset, Arc::default());
             let (lines, to) = all(&mut reader);
             assert_eq!(lines, expected, "from {offset}");
             assert_eq!(to, 14, "the tail without a newline is not taken");
@@ -253,32 +342,119 @@ mod tests {
     fn a_growing_file_gives_each_line_once() {
         let dir = temp();
         let mut file = File::create(dir.join(segment_name(0))).unwrap();
-        let mut reader = SpoolReader::new(dir.clone(), 0);
+        let mut reader = SpoolReader::new(dir.clone(), 0, Arc::default());
         let mut got = Vec::new();
         for piece in [&b"a"[..], b"b\nc", b"\n", b"", b"dd\n"] {
             file.write_all(piece).unwrap();
             got.extend(all(&mut reader).0);
         }
         let whole: Vec<Line> =
-            ["ab", "c", "dd"].iter().map(|text| Line::Whole(text.as_bytes().to_vec())).collect();
+            ["ab", "c", "dd"].iter().map(|text| Line::Whole(Bytes::from_static(text.as_bytes()))).collect();
         assert_eq!(got, whole);
         std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
-    fn an_overlong_line_is_a_fact_and_the_next_line_is_fine() {
+    fn fault_56_a_line_that_comes_in_two_pieces_is_one_line_wherever_it_is_cut() {
+        let text = "{\"a\":\"\u{e9}\u{8a9e}\u{1f469}\u{200d}\u{1f4bb}\\u0041\"}\r\n\n{}\n".as_bytes();
+        let expected: Vec<&[u8]> = text[..text.len() - 1].split(|byte| *byte == b'\n').collect();
+        for cut in 0..=text.len() {
+            let dir = temp();
+            let mut file = File::create(dir.join(segment_name(0))).unwrap();
+            let mut reader = SpoolReader::new(dir.clone(), 0, Arc::default());
+            let mut got = Vec::new();
+            for piece in [&text[..cut], &text[cut..]] {
+                file.write_all(piece).unwrap();
+                got.extend(all(&mut reader).0);
+            }
+            let got: Vec<&[u8]> = got
+                .iter()
+                .map(|line| match line {
+                    Line::Whole(line) => &line[..],
+                    other => panic!("cut at {cut}: {other:?}"),
+                })
+                .collect();
+            assert_eq!(got, expected, "cut at {cut}");
+            std::fs::remove_dir_all(dir).unwrap();
+        }
+    }
+
+    #[test]
+    fn fault_43_an_overlong_line_is_a_fact_and_the_next_line_is_fine() {
         let dir = temp();
         let long = vec![b'x'; MAX_LINE + 100_000];
         let mut file = File::create(dir.join(segment_name(0))).unwrap();
         file.write_all(&long).unwrap();
         file.write_all(b"\nnext\n").unwrap();
-        let mut reader = SpoolReader::new(dir.clone(), 0);
+        let mut reader = SpoolReader::new(dir.clone(), 0, Arc::default());
         let (lines, _) = all(&mut reader);
         let Line::Oversize { head, bytes, sha256 } = &lines[0] else { panic!("{:?}", lines.len()) };
         assert_eq!((head.len(), *bytes), (HEAD, long.len() as u64));
         assert_eq!(*sha256, hex(&Sha256::digest(&long)));
-        assert_eq!(lines[1], Line::Whole(b"next".to_vec()));
+        assert_eq!(lines[1], Line::Whole(Bytes::from_static(b"next")));
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn fault_37_a_segment_that_is_missing_is_told_and_what_follows_is_read() {
+        let dir = temp();
+        std::fs::write(dir.join(segment_name(0)), b"one\nhalf").unwrap();
+        std::fs::write(dir.join(segment_name(20)), b"three\n").unwrap();
+        std::fs::write(dir.join(segment_name(30)), b"four\n").unwrap();
+        let lost = |from: u64, bytes: u64| Line::Lost {
+            from,
+            why: format!("{bytes} bytes are missing in its spool"),
+        };
+        let whole = |text: &str| Line::Whole(text.as_bytes().to_vec().into());
+        let (lines, to) = all(&mut SpoolReader::new(dir.clone(), 0, Arc::default()));
+        let torn = Line::Torn(b"half".to_vec());
+        assert_eq!(lines, [whole("one"), torn, lost(8, 12), whole("three"), lost(26, 4), whole("four")]);
+        assert_eq!(to, 35);
+        // A cursor before every segment, and one behind them all.
+        std::fs::remove_file(dir.join(segment_name(0))).unwrap();
+        assert_eq!(all(&mut SpoolReader::new(dir.clone(), 4, Arc::default())).0[0], lost(4, 16));
+        assert_eq!(all(&mut SpoolReader::new(dir.clone(), 99, Arc::default())).0, []);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn many_floods_take_smaller_turns_and_one_alone_a_big_one() {
+        let dir = temp();
+        std::fs::write(dir.join(segment_name(0)), b"line\n".repeat(CHUNK)).unwrap();
+        let floods = Arc::new(AtomicUsize::new(0));
+        let mut reader = SpoolReader::new(dir.clone(), 0, floods.clone());
+        let mut turn = |others: usize| {
+            floods.fetch_add(others, Ordering::Relaxed);
+            let before = reader.position();
+            reader.read().unwrap().unwrap();
+            floods.fetch_sub(others, Ordering::Relaxed);
+            (reader.position() - before) as usize
+        };
+        assert_eq!([turn(0), turn(0), turn(1), turn(99)], [LEAST, CHUNK, CHUNK / 2, LEAST]);
+        assert_eq!(floods.load(Ordering::Relaxed), 1);
+        while reader.read().unwrap().is_some() {}
+        assert_eq!(floods.load(Ordering::Relaxed), 0, "who has caught up is no flood");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn fault_37_zeros_at_the_end_are_no_words_of_the_agent() {
+        for (text, torn) in
+            [(&b"one\ntw\0\0\0"[..], vec![Line::Torn(b"tw".to_vec())]), (b"one\n\0\0\0", vec![])]
+        {
+            let dir = temp();
+            std::fs::write(dir.join(segment_name(0)), text).unwrap();
+            let mut reader = SpoolReader::new(dir.clone(), 0, Arc::default());
+            all(&mut reader);
+            let mut rest = reader.finish().unwrap();
+            let lost = rest.lines.pop();
+            assert!(
+                matches!(lost, Some(Line::Lost { from, .. }) if from == text.len() as u64 - 3),
+                "{lost:?}"
+            );
+            assert_eq!((rest.lines, rest.to), (torn, text.len() as u64));
+            std::fs::remove_dir_all(dir).unwrap();
+        }
     }
 
     #[test]
@@ -287,7 +463,7 @@ mod tests {
         for first in [0, 4, 8] {
             std::fs::write(dir.join(segment_name(first)), b"abc\n").unwrap();
         }
-        let mut reader = SpoolReader::new(dir.clone(), 0);
+        let mut reader = SpoolReader::new(dir.clone(), 0, Arc::default());
         reader.discard_before(7).unwrap();
         assert_eq!(segments(&dir).unwrap().iter().map(|(first, _)| *first).collect::<Vec<_>>(), [4, 8]);
         reader.discard_before(12).unwrap();

@@ -3,12 +3,13 @@
 //! Invariant: the head moves only after the commit, and publishing costs the same however slow the readers are: a
 //! subscriber is a cursor, never a queue. What is no longer in the tail is read from the store.
 
+use super::tails::Tails;
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -66,12 +67,47 @@ struct Tail {
 pub struct Feed {
     head: AtomicU64,
     tail: Mutex<Tail>,
+    /// What all tails take together.
+    tails: Arc<Tails>,
+    /// When its own changed last, by their clock.
+    published: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.forget();
+    }
 }
 
 impl Feed {
     /// A feed that stands at `head` with nothing in memory.
-    pub fn new(head: Seq) -> Self {
-        Self { head: AtomicU64::new(head), tail: Mutex::default() }
+    pub fn new(head: Seq, tails: &Arc<Tails>) -> Arc<Self> {
+        let (head, published) = (AtomicU64::new(head), AtomicU64::new(0));
+        let feed = Arc::new(Self {
+            head,
+            tail: Mutex::default(),
+            tails: tails.clone(),
+            published,
+            closed: AtomicBool::new(false),
+        });
+        tails.register(&feed);
+        feed
+    }
+
+    /// When it was published to last, by the clock of all tails.
+    pub(super) fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Lets the tail go; the store has it all.
+    pub(super) fn forget(&self) {
+        self.clear(&mut self.tail());
+    }
+
+    fn clear(&self, tail: &mut Tail) {
+        tail.slabs = VecDeque::new();
+        self.tails.changed(std::mem::take(&mut tail.bytes), 0);
     }
 
     /// The last record published.
@@ -87,11 +123,10 @@ impl Feed {
     pub fn publish(&self, slab: Slab) {
         let mut tail = self.tail();
         tail.listeners.retain(|listener| listener.strong_count() > 0);
-        let last = slab.last;
+        let (last, before) = (slab.last, tail.bytes);
         // Without listeners the tail would only cost memory: whoever comes reads the store first anyway.
         if tail.listeners.is_empty() {
-            tail.slabs.clear();
-            tail.bytes = 0;
+            self.clear(&mut tail);
         } else {
             tail.bytes += slab.bytes.len();
             tail.slabs.push_back(slab);
@@ -100,6 +135,7 @@ impl Feed {
                     tail.bytes -= old.bytes.len();
                 }
             }
+            self.published.store(self.tails.changed(before, tail.bytes), Ordering::Release);
         }
         self.head.store(last, Ordering::Release);
         for listener in &tail.listeners {
@@ -107,6 +143,20 @@ impl Feed {
                 listener.notify_one();
             }
         }
+        drop(tail);
+        self.tails.shed();
+    }
+
+    /// Nothing is published here any more: who reads it finds its successor by asking for the session again.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let tail = self.tail();
+        tail.listeners.iter().filter_map(Weak::upgrade).for_each(|listener| listener.notify_one());
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Wakes `listener` at every publication from now on, until it is dropped or removed.
@@ -122,7 +172,11 @@ impl Feed {
     /// Stops waking `listener`.
     pub fn unlisten(&self, listener: &Arc<Notify>) {
         let weak = Arc::downgrade(listener);
-        self.tail().listeners.retain(|known| !known.ptr_eq(&weak));
+        let mut tail = self.tail();
+        tail.listeners.retain(|known| !known.ptr_eq(&weak) && known.strong_count() > 0);
+        if tail.listeners.is_empty() {
+            self.clear(&mut tail);
+        }
     }
 
     /// What comes after `after`, up to about `max_bytes`.
@@ -160,9 +214,9 @@ mod tests {
 
     fn slab(first: Seq, last: Seq) -> Slab {
         let id = SessionId::random();
-        let mut frames = Frames::default();
+        let mut frames = Frames::of(&id);
         for seq in first..=last {
-            frames.push(&id, 1, seq, 0, b"{}");
+            frames.push(1, seq, 0, b"{}");
         }
         let (bytes, ends) = frames.freeze();
         Slab { first, last, epoch: 1, bytes, ends: ends.into() }
@@ -180,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_cursor_anywhere_gets_exactly_what_follows() {
-        let feed = Feed::new(10);
+        let feed = Feed::new(10, &Arc::default());
         let listener = Arc::new(Notify::new());
         feed.listen(&listener);
         feed.publish(slab(11, 13));
@@ -195,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_small_budget_still_gives_a_whole_slab() {
-        let feed = Feed::new(0);
+        let feed = Feed::new(0, &Arc::default());
         let listener = Arc::new(Notify::new());
         feed.listen(&listener);
         feed.publish(slab(1, 5));
@@ -205,7 +259,7 @@ mod tests {
 
     #[test]
     fn without_listeners_nothing_is_kept() {
-        let feed = Feed::new(0);
+        let feed = Feed::new(0, &Arc::default());
         feed.publish(slab(1, 5));
         assert_eq!(feed.head(), 5);
         assert!(matches!(feed.pull(0, 1000), Pull::Store));

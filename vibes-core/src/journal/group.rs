@@ -5,17 +5,60 @@
 //! small head spliced before the same bytes.
 
 use bytes::Bytes;
-use std::io::Write;
+use std::io;
 use vibes_protocol::model::{Epoch, Seq, SessionId};
 
 /// The bytes of a group before it is compressed, at most (unless one record alone is longer).
 pub const PACKED_GROUP: usize = 256 * 1024;
 
+/// More than any group holds: one record is at most a line of 16 MiB, and its encoding. In bytes.
+const MAX_GROUP: u64 = 64 * 1024 * 1024;
+
+/// A packed group's body. Its size stands in the frame; without one it is read as a stream.
+pub fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
+    match zstd::zstd_safe::get_frame_content_size(packed) {
+        Ok(Some(size)) if size <= MAX_GROUP => zstd::bulk::decompress(packed, size as usize),
+        _ => zstd::decode_all(packed),
+    }
+}
+
 /// Adds one record to a group's body.
 pub fn push_record(body: &mut Vec<u8>, at_ms: i64, fact: &[u8]) {
-    body.extend_from_slice(&(fact.len() as u32).to_le_bytes());
+    push_pieces(body, at_ms, &[fact]);
+}
+
+fn push_pieces(body: &mut Vec<u8>, at_ms: i64, fact: &[&[u8]]) {
+    let length: usize = fact.iter().map(|piece| piece.len()).sum();
+    body.extend_from_slice(&(length as u32).to_le_bytes());
     body.extend_from_slice(&at_ms.to_le_bytes());
-    body.extend_from_slice(fact);
+    fact.iter().for_each(|piece| body.extend_from_slice(piece));
+}
+
+/// A group under way: the facts of one change, written once, where they are stored.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// The body.
+    pub body: Vec<u8>,
+    /// How many records are in it.
+    pub count: u64,
+}
+
+impl Group {
+    /// Adds a record; its fact may come in pieces.
+    pub fn push(&mut self, at_ms: i64, fact: &[&[u8]]) {
+        push_pieces(&mut self.body, at_ms, fact);
+        self.count += 1;
+    }
+
+    /// Whether there is no record in it.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The records as (at_ms, fact).
+    pub fn records(&self) -> impl Iterator<Item = (i64, &[u8])> {
+        records(&self.body)
+    }
 }
 
 /// The records of a body as (at_ms, fact). Stops at a torn end, which only a damaged store has.
@@ -29,26 +72,59 @@ pub fn records(mut body: &[u8]) -> impl Iterator<Item = (i64, &[u8])> {
     })
 }
 
-/// Frames of consecutive records, and where each ends.
-#[derive(Debug, Default)]
+/// Frames of consecutive records of one session, and where each ends.
+#[derive(Debug)]
 pub struct Frames {
     /// The bytes, newlines included.
     pub bytes: Vec<u8>,
     /// The end of each record's frame in `bytes`.
     pub ends: Vec<u32>,
+    session: SessionId,
+    /// What comes before the number, under this epoch.
+    head: (Epoch, String),
+    /// What comes between the number and the fact, at this time. Both change seldom and are written once.
+    middle: (i64, String),
 }
 
 impl Frames {
+    /// No frames yet, of this session.
+    pub fn of(session: &SessionId) -> Self {
+        let (head, middle) = ((0, String::new()), (0, String::new()));
+        Self { bytes: Vec::new(), ends: Vec::new(), session: *session, head, middle }
+    }
+
+    /// Makes room for the frames of so many records whose group has so many bytes.
+    fn reserve(&mut self, count: usize, bytes: usize) {
+        /// About what a frame has beside its fact.
+        const AROUND: usize = 128;
+        self.bytes.reserve(bytes + count * AROUND);
+        self.ends.reserve(count);
+    }
+
     /// Adds the frame of one record.
-    pub fn push(&mut self, session: &SessionId, epoch: Epoch, seq: Seq, at_ms: i64, fact: &[u8]) {
-        // Writing to a Vec cannot fail.
-        let _ = write!(
-            self.bytes,
-            r#"{{"type":"record","session_id":"{session}","epoch":{epoch},"seq":{seq},"at_ms":{at_ms},"fact":"#
-        );
+    pub fn push(&mut self, epoch: Epoch, seq: Seq, at_ms: i64, fact: &[u8]) {
+        if self.head.0 != epoch || self.head.1.is_empty() {
+            let session = &self.session;
+            self.head =
+                (epoch, format!(r#"{{"type":"record","session_id":"{session}","epoch":{epoch},"seq":"#));
+        }
+        if self.middle.0 != at_ms || self.middle.1.is_empty() {
+            self.middle = (at_ms, format!(r#","at_ms":{at_ms},"fact":"#));
+        }
+        self.bytes.extend_from_slice(self.head.1.as_bytes());
+        self.bytes.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
+        self.bytes.extend_from_slice(self.middle.1.as_bytes());
         self.bytes.extend_from_slice(fact);
         self.bytes.extend_from_slice(b"}\n");
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Adds the frames of a group whose first record has this number.
+    pub fn extend(&mut self, epoch: Epoch, first: Seq, group: &Group) {
+        self.reserve(group.count as usize, group.body.len());
+        for (seq, (at_ms, fact)) in (first..).zip(group.records()) {
+            self.push(epoch, seq, at_ms, fact);
+        }
     }
 
     /// As shared bytes.
@@ -76,11 +152,19 @@ mod tests {
     #[test]
     fn a_frame_is_a_record_message() {
         let id = SessionId::random();
-        let mut frames = Frames::default();
-        frames.push(&id, 3, 9, 77, br#"{"kind":"renamed","name":null}"#);
-        let text = std::str::from_utf8(&frames.bytes).unwrap();
-        let message: vibes_protocol::wire::Message = serde_json::from_str(text).unwrap();
-        let vibes_protocol::wire::Message::Record(record) = message else { panic!("{text}") };
-        assert_eq!((record.session_id, record.epoch, record.seq, record.at_ms), (id, 3, 9, 77));
+        let expected = [(3, 9, 77), (3, 10, 77), (3, 11, 0), (0, 12, 0), (4, 13, -5)];
+        let mut frames = Frames::of(&id);
+        for (epoch, seq, at_ms) in expected {
+            frames.push(epoch, seq, at_ms, br#"{"kind":"renamed","name":null}"#);
+        }
+        let mut begin = 0;
+        for ((epoch, seq, at_ms), end) in expected.into_iter().zip(&frames.ends) {
+            let text = std::str::from_utf8(&frames.bytes[begin..*end as usize]).unwrap();
+            let message: vibes_protocol::wire::Message = serde_json::from_str(text).unwrap();
+            let vibes_protocol::wire::Message::Record(record) = message else { panic!("{text}") };
+            assert_eq!((record.session_id, record.epoch, record.seq, record.at_ms), (id, epoch, seq, at_ms));
+            assert!(text.ends_with("}\n"));
+            begin = *end as usize;
+        }
     }
 }

@@ -6,16 +6,23 @@
 //! safe against the death of any process, and is on disk with the next sync or checkpoint. This module knows no
 //! agents and no sessions: ids, numbers and opaque bodies.
 
+mod ballast;
+mod error;
 pub mod feed;
 pub mod group;
 mod reader;
+mod salvage;
 mod schema;
+mod seal;
+mod tails;
 mod writer;
 
+pub use error::StoreError;
 pub use feed::{Feed, Pull, Slab};
 pub use reader::{Page, Reader, StoredSession};
-pub use schema::{Opened, check, open};
-pub use writer::{Committed, Writer};
+pub use schema::{Opened, check, note_damage, open};
+pub use tails::Tails;
+pub use writer::{Committed, WRITER, Writer};
 
 use vibes_protocol::model::{Epoch, Seq, SessionId};
 
@@ -92,6 +99,15 @@ pub struct Change {
     pub sync: bool,
 }
 
+impl Change {
+    /// How much it writes, in bytes, its pages aside.
+    fn size(&self) -> usize {
+        let rows = self.rows.iter().filter_map(|row| row.value.as_ref()).map(Vec::len).sum::<usize>();
+        let records = self.append.as_ref().map_or(0, |append| append.body.len());
+        rows + records + self.body.as_ref().map_or(0, String::len)
+    }
+}
+
 /// A new session.
 #[derive(Debug, Clone)]
 pub struct NewSession {
@@ -103,55 +119,4 @@ pub struct NewSession {
     pub at_ms: i64,
     /// Its state.
     pub body: String,
-}
-
-/// Why the store refused or failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The disk, or a quota, is full. Nothing was written; trying again later is right.
-    #[error("the disk is full: free some space below the state directory; nothing was written")]
-    Full,
-    /// Head or offset are not what the writer thought: a defect, or a second writer.
-    #[error("session {session}: the store stands elsewhere than its task believes")]
-    Conflict {
-        /// Whose.
-        session: SessionNo,
-    },
-    /// The store was written by a newer version.
-    #[error("the store {path} has schema {found}, this version knows {known}: use the newer vibes")]
-    Newer {
-        /// The file.
-        path: String,
-        /// Its schema.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// The linked SQLite has a known defect.
-    #[error("SQLite {0} can corrupt a WAL store; 3.51.3 or newer is needed")]
-    OldSqlite(String),
-    /// SQLite or the file system failed.
-    #[error("the store failed: {0}")]
-    Failed(String),
-    /// The writer has stopped.
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
-            _ => Self::Failed(error.to_string()),
-        }
-    }
-}
-
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Failed(error.to_string()),
-        }
-    }
 }

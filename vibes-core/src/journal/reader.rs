@@ -2,7 +2,7 @@
 //!
 //! Invariant: a page is one statement, dropped before the page is handed out, so that no reader ever pins the log.
 
-use super::{RowKind, SessionNo, SpoolOffset, StoreError, group};
+use super::{RowKind, SessionNo, SpoolOffset, StoreError, group, schema::note_damage};
 use rusqlite::{Connection, OpenFlags, params};
 use std::{
     borrow::Cow,
@@ -11,9 +11,6 @@ use std::{
     time::Duration,
 };
 use vibes_protocol::model::{Epoch, Seq, SessionId};
-
-/// More than any group holds: one record is at most a line of 16 MiB, and its encoding. In bytes.
-const MAX_GROUP: u64 = 64 * 1024 * 1024;
 
 /// A session as it lies in the store.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ pub struct StoredSession {
 }
 
 /// Frames read back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Page {
     /// The frames, ready to send.
     pub frames: group::Frames,
@@ -73,6 +70,9 @@ impl Reader {
             }
         };
         let result = work(&connection);
+        if let Err(StoreError::Damaged(why)) = &result {
+            note_damage(&self.path, why);
+        }
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         // Four readers saturate two cores; more would only hold memory.
         if spare.len() < 4 {
@@ -83,10 +83,21 @@ impl Reader {
 
     /// Every session, for the start of the daemon. Blocking.
     pub fn sessions(&self) -> Result<Vec<StoredSession>, StoreError> {
+        self.stored(None)
+    }
+
+    /// One session. Blocking.
+    pub fn session(&self, no: SessionNo) -> Result<Option<StoredSession>, StoreError> {
+        Ok(self.stored(Some(no))?.pop())
+    }
+
+    fn stored(&self, only: Option<SessionNo>) -> Result<Vec<StoredSession>, StoreError> {
         self.with(|connection| {
             let mut rows_of: std::collections::HashMap<SessionNo, Vec<_>> = Default::default();
-            let mut select = connection.prepare_cached("SELECT session, kind, key, value FROM item")?;
-            let mut rows = select.query([])?;
+            let mut select = connection.prepare_cached(
+                "SELECT session, kind, key, value FROM item WHERE ?1 IS NULL OR session = ?1",
+            )?;
+            let mut rows = select.query([only])?;
             while let Some(row) = rows.next()? {
                 let kind = match row.get::<_, u8>(1)? {
                     1 => RowKind::Outbox,
@@ -98,9 +109,10 @@ impl Reader {
                 rows_of.entry(row.get(0)?).or_default().push((kind, row.get(2)?, row.get(3)?));
             }
             let mut select = connection.prepare_cached(
-                "SELECT no, id, head, generation, spool, last_ms, body FROM session ORDER BY no",
+                "SELECT no, id, head, generation, spool, last_ms, body FROM session
+                 WHERE ?1 IS NULL OR no = ?1 ORDER BY no",
             )?;
-            let mut rows = select.query([])?;
+            let mut rows = select.query([only])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
                 let no = row.get(0)?;
@@ -141,7 +153,7 @@ impl Reader {
         max_records: usize,
     ) -> Result<Page, StoreError> {
         self.with(|connection| {
-            let mut page = Page::default();
+            let mut page = Page { frames: group::Frames::of(id), last: 0, first: 0 };
             // The group that holds `after + 1` begins at or before it.
             let mut select = connection.prepare_cached(
                 "SELECT first, last, epoch, packed, body FROM records WHERE session = ?1 AND first >=
@@ -162,15 +174,17 @@ impl Reader {
                 }
                 let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
                 let body: Cow<'_, [u8]> = if row.get::<_, i64>(3)? == 1 {
-                    Cow::Owned(decompress(body)?)
+                    Cow::Owned(group::unpack(body).map_err(|error| StoreError::Damaged(error.to_string()))?)
                 } else {
                     Cow::Borrowed(body)
                 };
+                let mut there = first;
                 for (seq, (at_ms, fact)) in (first..).zip(group::records(&body)) {
+                    there = seq + 1;
                     if seq <= after {
                         continue;
                     }
-                    page.frames.push(id, epoch, seq, at_ms, fact);
+                    page.frames.push(epoch, seq, at_ms, fact);
                     page.last = seq;
                     if page.first == 0 {
                         page.first = seq;
@@ -179,6 +193,9 @@ impl Reader {
                     if count >= max_records {
                         break 'rows;
                     }
+                }
+                if there != last + 1 {
+                    return Err(StoreError::Damaged(format!("records {there} to {last} cannot be read")));
                 }
                 // A group is told whole: cut in the middle it would be decompressed again for the next page.
                 if page.frames.bytes.len() >= max_bytes {
@@ -216,13 +233,5 @@ impl Reader {
                 _ => Ok(None),
             }
         })
-    }
-}
-
-/// A packed group's body. Its size stands in the frame; without one it is read as a stream.
-fn decompress(packed: &[u8]) -> Result<Vec<u8>, StoreError> {
-    match zstd::zstd_safe::get_frame_content_size(packed) {
-        Ok(Some(size)) if size <= MAX_GROUP => Ok(zstd::bulk::decompress(packed, size as usize)?),
-        _ => Ok(zstd::decode_all(packed)?),
     }
 }

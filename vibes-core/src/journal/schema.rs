@@ -3,7 +3,8 @@
 //! Invariant: a store is never silently emptied. A file that is not a sound store is moved, with its companions, to
 //! `corrupt-<time>/` beside it, what can still be read is carried over, and the caller is told in words.
 
-use super::StoreError;
+use super::{StoreError, ballast::Ballast, salvage, seal::Seal};
+use crate::points::{self, Point};
 use rusqlite::{Connection, OpenFlags, params};
 use rusqlite_migration::{M, Migrations};
 use std::{
@@ -44,7 +45,11 @@ CREATE TABLE item (
 ";
 
 fn migrations() -> Migrations<'static> {
-    Migrations::new(vec![M::up(INITIAL)])
+    let made = |_: &rusqlite::Transaction<'_>| {
+        points::hit(Point::Migrate);
+        Ok(())
+    };
+    Migrations::new(vec![M::up_with_hook(INITIAL, made)])
 }
 
 const SCHEMA: i64 = 1;
@@ -62,55 +67,57 @@ pub struct Opened {
     pub path: PathBuf,
     /// What was lost or mended, in sentences for a person.
     pub told: Vec<String>,
+    /// Whether the last daemon did not close it: then a look through all of it is due.
+    pub unclean: bool,
+    /// Room that is given up when there is none left.
+    pub(super) ballast: Ballast,
+    /// What is told beside the store of how far it has come.
+    pub(super) seal: Seal,
+    /// What this start has to write first, because the disk had no room for it.
+    pub(super) owed: Vec<(&'static str, String)>,
 }
 
 /// Opens or creates the store. `boot_id` names this boot of the machine: an unclean end in another boot may have
-/// lost what was not synced, and raises the epoch.
+/// lost what was not synced, and raises the epoch. A full disk does not keep a store from being opened: what this
+/// start has to write is owed then.
 pub fn open(path: &Path, boot_id: &str, now_ms: i64) -> Result<Opened, StoreError> {
     if rusqlite::version_number() < 3_051_003 {
         return Err(StoreError::OldSqlite(rusqlite::version().to_owned()));
     }
     let mut told = Vec::new();
-    let mut salvaged = None;
-    let log = path.with_file_name(format!("{}-wal", file_name(path).display()));
-    let (size, logged) = (fs::metadata(path).map_or(0, |file| file.len()), log.exists());
-    let cut = (size == 0 && logged) || (1..=512).contains(&size);
-    let first =
-        if cut { Err(StoreError::Failed("it is cut within its header".to_owned())) } else { connect(path) };
-    let connection = match first {
-        Ok(connection) => connection,
-        Err(StoreError::Failed(why)) if path.exists() => {
-            let aside = set_aside(path, now_ms)?;
-            let fresh = connect(path)?;
-            let kept = salvage(&aside.join(file_name(path)), &fresh);
-            told.push(format!(
-                "the store was damaged ({why}) and was moved to {}; {} session(s) and {} record group(s) could be \
-                 carried over. Run `vibes doctor` for details.",
-                aside.display(),
-                kept.0,
-                kept.1
-            ));
-            salvaged = Some(kept);
-            fresh
-        }
-        Err(error) => return Err(error),
+    let mut ballast = Ballast::beside(path);
+    let logged = salvage::beside(path, "-wal").exists();
+    let connection = match sound_or_salvaged(path, now_ms, &mut told) {
+        Err(StoreError::Full) if ballast.give_up() => sound_or_salvaged(path, now_ms, &mut told)?,
+        other => other?,
     };
+    let salvaged = !told.is_empty();
     let meta = |key: &str| -> Option<String> {
         connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).ok()
     };
     let number = |key: &str| meta(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-    let (mut epoch, fence) = (number("epoch"), number("fence") + 1);
-    if salvaged.is_some() {
-        let known: i64 =
-            connection.query_row("SELECT coalesce(max(epoch), 0) FROM records", [], |row| row.get(0))?;
-        epoch = epoch.max(known as u64);
+    let (mut epoch, last) = (number("epoch"), number("fence"));
+    let unclean = meta("clean").as_deref() == Some("0");
+    let sealed = Seal::beside(path);
+    let set_back = !salvaged && sealed.is_ahead_of(last, !unclean);
+    if salvaged || set_back {
+        epoch = epoch.max(sealed.epoch).max(salvage::last_epoch(&connection)?);
     }
-    let unlogged = meta("clean").as_deref() == Some("0") && !logged;
-    let lost_power = meta("clean").as_deref() == Some("0") && meta("boot_id").is_some_and(|id| id != boot_id);
-    if epoch == 0 || lost_power || unlogged || salvaged.is_some() {
+    let fence = last.max(sealed.fence) + 1;
+    let unlogged = unclean && !logged && !salvaged;
+    let lost_power = unclean && meta("boot_id").is_some_and(|id| id != boot_id);
+    if epoch == 0 || lost_power || unlogged || salvaged || set_back {
         epoch += 1;
     }
-    if unlogged && !lost_power {
+    if set_back {
+        told.push(match last {
+            0 => "the store that was here is gone, and a new one was begun".to_owned(),
+            _ => "the store is an older copy of the one that was here: what was recorded since is missing, as far as \
+                  the agents' output does not hold it"
+                .to_owned(),
+        });
+    }
+    if unlogged && !lost_power && !set_back {
         told.push("the store's log (-wal) is gone: what was written last may be missing".to_owned());
     }
     if lost_power {
@@ -121,17 +128,76 @@ pub fn open(path: &Path, boot_id: &str, now_ms: i64) -> Result<Opened, StoreErro
         );
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
-    let tx = connection.unchecked_transaction()?;
-    for (key, value) in [
+    let mut owed = vec![
         ("epoch", epoch.to_string()),
         ("fence", fence.to_string()),
-        ("boot_id", boot_id.into()),
-        ("clean", "0".into()),
-    ] {
-        set_meta(&tx, key, &value)?;
+        ("boot_id", boot_id.to_owned()),
+        ("clean", "0".to_owned()),
+    ];
+    let written = match write_meta(&connection, &owed) {
+        Err(StoreError::Full) if ballast.give_up() => write_meta(&connection, &owed),
+        other => other,
+    };
+    match written {
+        Ok(()) => owed.clear(),
+        Err(StoreError::Full) => {
+            told.push("the disk was full when the daemon started; it serves what it can".to_owned());
+        }
+        Err(error) => return Err(error),
     }
-    tx.commit()?;
-    Ok(Opened { connection, epoch, fence, path: path.to_owned(), told })
+    let seal = Seal { fence, epoch, clean: false };
+    if owed.is_empty() {
+        seal.put(path);
+        ballast.restore();
+    }
+    Ok(Opened { connection, epoch, fence, path: path.to_owned(), told, unclean, ballast, seal, owed })
+}
+
+fn write_meta(connection: &Connection, values: &[(&'static str, String)]) -> Result<(), StoreError> {
+    let tx = connection.unchecked_transaction()?;
+    for (key, value) in values {
+        set_meta(&tx, key, value)?;
+    }
+    Ok(tx.commit()?)
+}
+
+/// Connects to the store that is there, to a new one where there is none, and to what can be saved of a damaged one.
+fn sound_or_salvaged(path: &Path, now_ms: i64, told: &mut Vec<String>) -> Result<Connection, StoreError> {
+    match look(path).and_then(|()| connect(path)) {
+        Err(StoreError::Damaged(why)) => {
+            told.push(salvage::salvage(path, &why, now_ms)?);
+            connect(path)
+        }
+        other => other,
+    }
+}
+
+/// What can be told about a store without opening it.
+fn look(path: &Path) -> Result<(), StoreError> {
+    let damaged = |why: &str| Err(StoreError::Damaged(why.to_owned()));
+    if salvage::unfinished(path).is_some() {
+        return damaged("an earlier daemon found that and was stopped while it saved what can be read");
+    }
+    if let Ok(why) = fs::read_to_string(salvage::beside(path, "-damaged")) {
+        return damaged(&why);
+    }
+    let Ok(found) = fs::metadata(path) else { return Ok(()) };
+    let logged = fs::metadata(salvage::beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    match found.len() {
+        _ if !found.is_file() => damaged("it is no file"),
+        0 if logged => damaged("it is empty, and its log is not"),
+        1..=512 => damaged("it is cut within its header"),
+        _ => Ok(()),
+    }
+}
+
+/// Notes that the store is damaged, for the next start to see to: found while it is in use, it cannot be set aside.
+pub fn note_damage(path: &Path, why: &str) {
+    let note = salvage::beside(path, "-damaged");
+    if let Err(error) = fs::write(&note, why) {
+        tracing::error!(%error, note = %note.display(), "the damage could not be noted");
+    }
+    tracing::error!(why, "the store is damaged: the next start sets it aside and saves what can be read");
 }
 
 /// Sets a value of the store's own.
@@ -144,12 +210,8 @@ pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Resul
     Ok(())
 }
 
-fn file_name(path: &Path) -> PathBuf {
-    path.file_name().map(PathBuf::from).unwrap_or_default()
-}
-
 /// Connects the writer: file mode, settings, migrations, and a first look at whether this is a sound store.
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     if !path.exists() {
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     }
@@ -162,80 +224,34 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // Checkpoints are the writer's: one that SQLite does by itself would hide that the disk failed.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.pragma_update(None, "secure_delete", true)?;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > SCHEMA {
         return Err(StoreError::Newer { path: path.display().to_string(), found, known: SCHEMA });
     }
-    migrations().to_latest(&mut connection).map_err(|error| StoreError::Failed(error.to_string()))?;
+    migrations().to_latest(&mut connection).map_err(|error| match error {
+        rusqlite_migration::Error::RusqliteError { err, .. } => StoreError::from(err),
+        other => StoreError::Damaged(other.to_string()),
+    })?;
+    let tables: i64 = connection.query_row(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('meta', 'session', 'records', 'item')",
+        [],
+        |row| row.get(0),
+    )?;
+    if tables != 4 {
+        return Err(StoreError::Damaged("a table is missing".to_owned()));
+    }
     // Touches every table: a file that opens but cannot be read is found here, not in the middle of a turn.
     for table in ["meta", "session", "records", "item"] {
-        let _: i64 = connection.query_row(
-            &format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"),
-            [],
-            |row| row.get(0),
-        )?;
+        let touch = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)");
+        connection.query_row(&touch, [], |_| Ok(()))?;
     }
     connection.query_row("SELECT count(*), sum(length(body)) FROM session", [], |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
-}
-
-/// Moves a damaged store and its companions into a directory of their own.
-fn set_aside(path: &Path, now_ms: i64) -> Result<PathBuf, StoreError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let aside = parent.join(format!("corrupt-{now_ms}"));
-    fs::create_dir(&aside)?;
-    fs::set_permissions(&aside, fs::Permissions::from_mode(0o700))?;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = file_name(path).into_os_string();
-        name.push(suffix);
-        let from = parent.join(&name);
-        if from.exists() {
-            fs::rename(&from, aside.join(&name))?;
-        }
-    }
-    Ok(aside)
-}
-
-/// Carries over whatever can still be read, row by row: (sessions, record groups).
-fn salvage(from: &Path, into: &Connection) -> (u64, u64) {
-    let (mut sessions, mut groups) = (0, 0);
-    let Ok(old) = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY) else { return (0, 0) };
-    let copy = |table: &str, columns: usize, count: &mut u64| {
-        let Ok(mut select) = old.prepare(&format!("SELECT * FROM {table}")) else { return };
-        if select.column_count() != columns {
-            return;
-        }
-        let Ok(mut rows) = select.query([]) else { return };
-        let marks = vec!["?"; columns].join(",");
-        let Ok(mut insert) = into.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({marks})")) else {
-            return;
-        };
-        while let Ok(Some(row)) = rows.next() {
-            let values: Result<Vec<rusqlite::types::Value>, _> = (0..columns).map(|at| row.get(at)).collect();
-            if let Ok(values) = values
-                && insert.execute(rusqlite::params_from_iter(values)).is_ok()
-            {
-                *count += 1;
-            }
-        }
-    };
-    let mut others = 0;
-    copy("meta", 2, &mut others);
-    copy("session", 8, &mut sessions);
-    copy("records", 6, &mut groups);
-    copy("item", 4, &mut others);
-    // A session's head is what can be replayed without a hole, no more.
-    let _ = into.execute_batch(
-        "DELETE FROM records WHERE first > (
-             SELECT min(r.first) FROM records r WHERE r.session = records.session AND r.first > 1
-             AND NOT EXISTS (SELECT 1 FROM records p WHERE p.session = r.session AND p.last = r.first - 1)) - 1;
-         UPDATE session SET head = coalesce((SELECT max(last) FROM records WHERE records.session = session.no), 0);",
-    );
-    (sessions, groups)
 }
 
 /// A full check of a store that no daemon has open for writing; the sentences say what is wrong.

@@ -1,19 +1,29 @@
 //! The one writer: a thread that owns the store's connection and commits in groups.
 //!
 //! Invariant: a reply says `Ok` only after the transaction that holds the change committed, and, for a change marked
-//! `sync`, after the disk has it. What arrives while a commit is under way joins the next one.
+//! `sync`, after the disk has it. What arrives while a commit is under way joins the next one. A disk that failed to
+//! keep something is asked for nothing more: see [`StoreError::Unsynced`].
 
-use super::{Change, NewSession, Opened, SessionNo, SpoolOffset, StoreError, group, schema::set_meta};
+use super::{
+    Change, NewSession, Opened, SessionNo, SpoolOffset, StoreError,
+    ballast::Ballast,
+    group,
+    schema::{note_damage, set_meta},
+    seal::Seal,
+};
+use crate::points::{self, Point};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
+    path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use vibes_protocol::model::{Seq, SessionId};
 
 /// How many changes may wait. Each session has at most one under way, so this bound is never what limits; it exists
@@ -23,8 +33,17 @@ const QUEUE: usize = 4096;
 const GROUP: usize = 512;
 /// How much one packing transaction takes in, in bytes: about 5 ms of work, which is what a commit may have to wait.
 const PACK_STEP: usize = 1024 * 1024;
+/// How much is written before a checkpoint that no idle moment came for, in bytes, more or less.
+const CHECKPOINT: usize = 16 * 1024 * 1024;
+/// What a change costs in the log besides its content: the pages it touches, in bytes.
+const TOUCHED: usize = 3 * 4096;
 /// How long the writer waits for work before it checkpoints what it wrote.
 const IDLE: Duration = Duration::from_millis(200);
+/// The writer's thread. The process must die of a panic in it, before anything of it is unwound: every session needs
+/// it, and whoever waits for a commit would hear that it failed, which nobody knows.
+pub const WRITER: &str = "store-writer";
+/// How often it is looked whether a disk that was full has room again.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(2);
 
 /// A committed change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +67,8 @@ pub struct Writer {
     jobs: mpsc::Sender<Job>,
     synced: watch::Receiver<u64>,
     last: Arc<AtomicU64>,
+    trouble: Arc<Mutex<Option<StoreError>>>,
+    broken: CancellationToken,
 }
 
 impl Writer {
@@ -57,16 +78,25 @@ impl Writer {
         let (synced_tx, synced) = watch::channel(0);
         let runtime = tokio::runtime::Handle::current();
         let last = Arc::new(AtomicU64::new(0));
+        let trouble = Arc::new(Mutex::new((!opened.owed.is_empty()).then_some(StoreError::Full)));
+        let broken = CancellationToken::new();
         let desk = Desk {
             connection: opened.connection,
+            path: opened.path,
+            ballast: opened.ballast,
+            seal: opened.seal,
+            owed: opened.owed,
+            trouble: trouble.clone(),
+            broken: broken.clone(),
             txn: 0,
             last: last.clone(),
             full: true,
             synced: synced_tx,
             dirty: false,
+            logged: 0,
         };
-        thread::Builder::new().name("store-writer".into()).spawn(move || desk.run(inbox, &runtime))?;
-        Ok(Self { jobs, synced, last })
+        thread::Builder::new().name(WRITER.into()).spawn(move || desk.run(inbox, &runtime))?;
+        Ok(Self { jobs, synced, last, trouble, broken })
     }
 
     /// Commits one session's change.
@@ -100,6 +130,16 @@ impl Writer {
         self.last.load(Ordering::Acquire)
     }
 
+    /// Why the last write was not done, until one is.
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Comes true when the disk failed to keep what was written: the daemon has to end.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
+    }
+
     /// Syncs, checkpoints and marks the store as cleanly closed.
     pub async fn close(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
@@ -111,6 +151,14 @@ impl Writer {
 /// The thread's own state.
 struct Desk {
     connection: Connection,
+    path: PathBuf,
+    ballast: Ballast,
+    /// To be put beside the store.
+    seal: Seal,
+    /// What the start could not write; goes with the first transaction that can.
+    owed: Vec<(&'static str, String)>,
+    trouble: Arc<Mutex<Option<StoreError>>>,
+    broken: CancellationToken,
     txn: u64,
     last: Arc<AtomicU64>,
     /// Whether `synchronous` is FULL just now.
@@ -118,6 +166,8 @@ struct Desk {
     synced: watch::Sender<u64>,
     /// Whether anything was committed since the last checkpoint.
     dirty: bool,
+    /// How much was written since the last checkpoint, more or less.
+    logged: usize,
 }
 
 impl Desk {
@@ -125,26 +175,31 @@ impl Desk {
         let mut packs: Vec<(SessionNo, Seq)> = Vec::new();
         // What ended a group and is not part of it.
         let mut carried = None;
-        loop {
+        while !self.broken.is_cancelled() {
             let job = match carried.take().map_or_else(|| inbox.try_recv(), Ok) {
                 Ok(job) => Some(job),
                 Err(mpsc::error::TryRecvError::Disconnected) => return,
-                Err(mpsc::error::TryRecvError::Empty) if self.dirty || !packs.is_empty() => {
-                    match runtime.block_on(async { tokio::time::timeout(IDLE, inbox.recv()).await }) {
-                        Ok(Some(job)) => Some(job),
-                        Ok(None) => return,
-                        Err(_) => None,
+                Err(mpsc::error::TryRecvError::Empty) => match self.patience(!packs.is_empty()) {
+                    Some(patience) => {
+                        match runtime.block_on(async { tokio::time::timeout(patience, inbox.recv()).await }) {
+                            Ok(Some(job)) => Some(job),
+                            Ok(None) => return,
+                            Err(_) => None,
+                        }
                     }
-                }
-                Err(mpsc::error::TryRecvError::Empty) => match inbox.blocking_recv() {
-                    Some(job) => Some(job),
-                    None => return,
+                    None => match inbox.blocking_recv() {
+                        Some(job) => Some(job),
+                        None => return,
+                    },
                 },
             };
             match job {
                 None => {
                     self.pack_while_idle(&mut packs, &inbox);
-                    self.checkpoint();
+                    if self.dirty {
+                        self.checkpoint();
+                    }
+                    self.recover();
                 }
                 Some(Job::Pack(session, through)) => packs.push((session, through)),
                 Some(Job::Create(new, reply)) => {
@@ -170,12 +225,16 @@ impl Desk {
                         }
                     }
                     self.commit_group(group);
+                    if self.logged >= CHECKPOINT {
+                        self.checkpoint();
+                    }
                 }
             }
         }
     }
 
     fn commit_group(&mut self, group: Vec<(Box<Change>, Reply<Committed>)>) {
+        self.logged += group.iter().map(|(change, _)| TOUCHED + change.size()).sum::<usize>();
         let sync = group.iter().any(|(change, _)| change.sync);
         let result = self.transaction(sync, |connection| {
             group.iter().try_for_each(|(change, _)| apply(connection, change))
@@ -204,14 +263,43 @@ impl Desk {
     fn transaction(
         &mut self,
         sync: bool,
-        work: impl FnOnce(&Connection) -> Result<(), StoreError>,
+        work: impl Fn(&Connection) -> Result<(), StoreError>,
     ) -> Result<u64, StoreError> {
+        let mut done = self.attempt(sync, &work);
+        // The room that was kept is for exactly this.
+        if matches!(done, Err(StoreError::Full)) && self.ballast.give_up() {
+            tracing::error!("the disk is full: the room that was kept for it is given up");
+            done = self.attempt(sync, &work);
+        }
+        if !matches!(done, Err(StoreError::Conflict { .. })) {
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = done.as_ref().err().cloned();
+        }
+        match &done {
+            Err(StoreError::Damaged(why)) => note_damage(&self.path, why),
+            Err(StoreError::Unsynced(_)) => self.broken.cancel(),
+            _ => {}
+        }
+        done
+    }
+
+    fn attempt(
+        &mut self,
+        sync: bool,
+        work: &impl Fn(&Connection) -> Result<(), StoreError>,
+    ) -> Result<u64, StoreError> {
+        if self.broken.is_cancelled() {
+            return Err(StoreError::Closed);
+        }
+        let sync = sync || !self.owed.is_empty();
         if self.full != sync {
             self.connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "NORMAL" })?;
             self.full = sync;
         }
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let done = work(&self.connection).and_then(|()| {
+        points::hit(Point::CommitBegin);
+        let owed = self.owed.iter().try_for_each(|(key, value)| set_meta(&self.connection, key, value));
+        let done = owed.and_then(|()| work(&self.connection)).and_then(|()| {
+            points::hit(Point::CommitApplied);
             Ok(self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]))?)
         });
         if let Err(error) = done {
@@ -219,6 +307,11 @@ impl Desk {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
             return Err(error);
+        }
+        points::hit(Point::CommitDone);
+        if !self.owed.is_empty() {
+            self.owed.clear();
+            self.seal.put(&self.path);
         }
         self.dirty = true;
         self.txn += 1;
@@ -228,6 +321,32 @@ impl Desk {
             self.synced.send_replace(self.txn);
         }
         Ok(self.txn)
+    }
+
+    /// How long to wait for work before something else is due; for ever when nothing is.
+    fn patience(&self, packs: bool) -> Option<Duration> {
+        if self.dirty || packs {
+            Some(IDLE)
+        } else {
+            (self.ballast.is_spent() || self.in_trouble()).then_some(LOOK_FOR_ROOM)
+        }
+    }
+
+    fn in_trouble(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Back to normal as soon as that is possible, also when nobody writes.
+    fn recover(&mut self) {
+        if self.in_trouble() {
+            let looked = self.transaction(true, |connection| set_meta(connection, "room", "found"));
+            if let Ok(txn) = looked {
+                tracing::info!(txn, "the store can be written again");
+            }
+        }
+        if self.ballast.is_spent() && !self.in_trouble() && self.ballast.restore() {
+            tracing::info!("room is kept again for a full disk");
+        }
     }
 
     fn create(&mut self, new: &NewSession) -> Result<(SessionNo, SessionId, bool), StoreError> {
@@ -323,6 +442,7 @@ impl Desk {
                     )?
                     .execute(params![session, first, last, epoch, body])?;
             }
+            points::hit(Point::Pack);
             Ok(())
         })?;
         Ok(more)
@@ -333,16 +453,24 @@ impl Desk {
         let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
         });
-        match moved {
-            // A checkpoint syncs the log before it copies; complete or not, all commits before it are on disk.
-            Ok(_) => {
+        points::hit(Point::Checkpoint);
+        // Tried again with the next commit, not every moment: a full disk stays full for a while.
+        (self.dirty, self.logged) = (false, 0);
+        let moved = match moved {
+            Ok((0, log, moved)) if log == moved => {
+                // All of the log is in the file, and the file is on disk.
                 self.synced.send_replace(before);
-                self.dirty = false;
+                return;
             }
-            // Tried again with the next commit, not every moment: a full disk stays full for a while.
-            Err(error) => {
-                self.dirty = false;
-                tracing::warn!(%error, "checkpoint failed; the log stays until the next one");
+            // Somebody reads an old state, which keeps the rest in the log: that alone syncs nothing.
+            Ok(_) => self.transaction(true, |connection| set_meta(connection, "synced", "log")).map(|_| ()),
+            Err(error) => Err(error.into()),
+        };
+        self.dirty = false;
+        if let Err(error) = moved {
+            tracing::warn!(%error, "checkpoint failed; the log stays until the next one");
+            if matches!(error, StoreError::Unsynced(_)) {
+                self.broken.cancel();
             }
         }
     }
@@ -350,6 +478,7 @@ impl Desk {
     fn close(&mut self) -> Result<(), StoreError> {
         self.transaction(true, |connection| set_meta(connection, "clean", "1"))?;
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Seal { clean: true, ..self.seal }.put(&self.path);
         Ok(())
     }
 }

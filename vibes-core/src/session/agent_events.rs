@@ -4,15 +4,15 @@
 
 use super::{
     event::{Effect, Reply},
-    state::{Goal, MAX_PENDING, Pending},
+    state::{Awaited, Goal, MAX_PENDING, MAX_PENDING_BYTES, Pending},
     step::Step,
 };
 use crate::agent::{
-    AgentEvent, Hint, Outgoing, Question, TurnResult,
+    AgentEvent, Hint, Outgoing, Question, TurnResult, acp,
     link::Gone,
-    spool::{HEAD, Line, hex},
+    rpc::{BUSY, Refusal as Refused, RpcId},
+    spool::{Chunk, HEAD, Line, MAX_LINE, hex},
 };
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vibes_protocol::model::{
     ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome, fact,
@@ -20,16 +20,33 @@ use vibes_protocol::model::{
 use vibes_runner::wire::{Refusal, Standing};
 
 impl Step<'_> {
-    /// Takes in one line of the agent.
-    pub fn line(&mut self, line: &Line, end: u64) {
-        self.s.spool.offset = end;
+    /// Takes in lines of the agent.
+    pub fn lines(&mut self, chunk: &Chunk) {
+        self.s.spool.offset = chunk.to;
+        for line in &chunk.lines {
+            self.line(line);
+        }
+    }
+
+    fn line(&mut self, line: &Line) {
         match line {
             Line::Whole(bytes) => {
+                // Most lines say something and change nothing in the conversation: no copy of it is made for them.
+                if let Some(event) = self.s.body.codec.glance(bytes) {
+                    return self.agent_event(event, bytes);
+                }
                 let mut events = Vec::new();
                 let mut outgoing = Outgoing::after(self.s.body.last_frame);
                 self.s.body.codec.decode(bytes, &mut events, &mut outgoing);
                 self.s.body.last_frame = outgoing.next - 1;
                 self.s.outbox.extend(outgoing.frames);
+                let telling = |awaited: &&mut Awaited| [acp::LOAD, acp::HISTORY].contains(&awaited.method);
+                if let Some(awaited) = self.s.awaited.as_mut().filter(telling)
+                    && events.is_empty()
+                {
+                    // It tells the history, however long that is: only silence counts.
+                    awaited.until_ms = awaited.until_ms.map(|_| self.now + awaited.limit_ms);
+                }
                 for event in events {
                     self.agent_event(event, bytes);
                 }
@@ -38,9 +55,13 @@ impl Step<'_> {
                 self.record(fact::Unparsed {
                     text: String::from_utf8_lossy(head).into_owned(),
                     bytes: *bytes,
-                    why: "a line over 16 MiB; its beginning is kept".to_owned(),
+                    why: format!("a line over {MAX_LINE} bytes; its beginning is kept"),
                     sha256: Some(sha256.clone()),
+                    hex: None,
                 });
+            }
+            Line::Lost { from, why } => {
+                self.record(fact::TailLost { offset: *from, why: why.clone() });
             }
             Line::Torn(bytes) => self.unparsed(bytes, "the agent ended in the middle of a line".to_owned()),
         }
@@ -53,19 +74,38 @@ impl Step<'_> {
             bytes: line.len() as u64,
             why,
             sha256: (line.len() > HEAD).then(|| hex(&Sha256::digest(line))),
+            hex: std::str::from_utf8(line).is_err().then(|| hex(head)),
         });
     }
 
-    fn agent_event(&mut self, event: AgentEvent, line: &[u8]) {
+    /// Refuses a request of the agent. One with the id of a question that still waits gets no answer at all: it would
+    /// be taken for the answer to that one.
+    fn refuse_request(&mut self, refusal: &Refused, line: &[u8]) -> bool {
+        if self.waits(&refusal.id) {
+            self.unparsed(
+                line,
+                "a request with the id of one that still waits; it is not answered".to_owned(),
+            );
+            return false;
+        }
+        self.send(|codec, out| codec.refuse(refusal, out));
+        true
+    }
+
+    fn waits(&self, rpc_id: &RpcId) -> bool {
+        self.s.pending.values().any(|pending| pending.rpc_id == *rpc_id)
+    }
+
+    pub(super) fn agent_event(&mut self, event: AgentEvent<'_>, line: &[u8]) {
         match event {
             AgentEvent::Update { raw, hint } => {
                 match hint {
-                    Hint::Text(text) => self.s.remember_words(&text),
+                    Hint::Text(text) => self.words.push_str(&text),
                     Hint::Cost(cost) => self.s.body.cost = Some(cost),
                     Hint::Options => self.keep_options(),
                     Hint::None => {}
                 }
-                self.record_raw(Self::update_fact(&raw));
+                self.record_update(raw);
             }
             AgentEvent::Ready { how } => {
                 let context_lost = how == "new" && self.s.body.turns > 0;
@@ -85,7 +125,7 @@ impl Step<'_> {
                 self.fail_waiters(ErrorCode::AgentStartFailed, &why);
                 self.begin_stop(Goal::Fail, Some(why), None);
             }
-            AgentEvent::Permission(question) => self.question(*question),
+            AgentEvent::Permission(question) => self.question(*question, line),
             AgentEvent::Withdrawn { rpc_id } => self.withdrawn(&rpc_id),
             AgentEvent::TurnEnded(result) => self.turn_ended(result),
             AgentEvent::OptionAnswered { call, option_id, value, error } => {
@@ -105,10 +145,16 @@ impl Step<'_> {
                     }
                 }
             }
-            AgentEvent::Refused { method } => {
-                self.record(fact::AgentRequestRefused { method });
+            AgentEvent::Refused { method, refusal } => {
+                if self.refuse_request(&refusal, line) {
+                    self.record(fact::AgentRequestRefused { method });
+                }
             }
-            AgentEvent::Unparsed { why } => self.unparsed(line, why),
+            AgentEvent::Unparsed { why, refusal } => {
+                if refusal.is_none_or(|refusal| self.refuse_request(&refusal, line)) {
+                    self.unparsed(line, why);
+                }
+            }
         }
     }
 
@@ -120,7 +166,14 @@ impl Step<'_> {
         }
     }
 
-    fn question(&mut self, question: Question) {
+    fn question(&mut self, question: Question, line: &[u8]) {
+        if self.waits(&question.rpc_id) {
+            self.unparsed(
+                line,
+                "a request with the id of one that still waits; it is not answered".to_owned(),
+            );
+            return;
+        }
         let cancelled =
             self.s.body.turn.as_ref().is_some_and(|turn| turn.cancelled) || self.s.body.stopping.is_some();
         if cancelled {
@@ -128,9 +181,11 @@ impl Step<'_> {
             self.send(|codec, out| codec.answer(&question.rpc_id, None, out));
             return;
         }
-        if self.s.pending.len() >= MAX_PENDING {
-            let message = "too many permission requests wait already";
-            self.send(|codec, out| codec.refuse(&question.rpc_id, message, out));
+        let waiting: usize = self.s.pending.values().map(|pending| pending.bytes).sum();
+        if self.s.pending.len() >= MAX_PENDING || waiting + question.raw.len() > MAX_PENDING_BYTES {
+            let message = "too many permission requests wait already".to_owned();
+            let refusal = Refused { id: question.rpc_id, code: BUSY, message };
+            self.send(|codec, out| codec.refuse(&refusal, out));
             self.record(fact::AgentRequestRefused { method: "session/request_permission".to_owned() });
             return;
         }
@@ -150,13 +205,14 @@ impl Step<'_> {
             tool_call_id: question.tool_call_id,
         };
         self.record(fact::PermissionRequested { permission: permission.clone() });
-        self.s.pending.insert(permission_id, Pending { permission, rpc_id: question.rpc_id });
+        let (rpc_id, bytes) = (question.rpc_id, question.raw.len());
+        self.s.pending.insert(permission_id, Pending { permission, rpc_id, bytes });
         if self.s.body.state != SessionState::Starting {
             self.set_state(SessionState::WaitingPermission, None, None);
         }
     }
 
-    fn withdrawn(&mut self, rpc_id: &Value) {
+    fn withdrawn(&mut self, rpc_id: &RpcId) {
         let found =
             self.s.pending.iter().find(|(_, pending)| pending.rpc_id == *rpc_id).map(|(id, _)| id.clone());
         let Some(permission_id) = found else { return };
@@ -295,6 +351,8 @@ impl Step<'_> {
             Some(exit) => format!("the agent exited with code {}", exit.code),
         };
         let starting = !self.s.body.codec.ready;
+        // An exit code of 0 is no good end for an agent that is needed.
+        let clean = clean && !starting && self.s.body.turn.is_none();
         if !clean && !gone.stderr.is_empty() {
             self.record(fact::AgentStderr { text: gone.stderr.clone() });
         }
@@ -303,7 +361,6 @@ impl Step<'_> {
             if last_words.is_empty() || clean { why.clone() } else { format!("{why}: {last_words}") };
         self.keep_undelivered(undelivered);
         self.resolve_all(Outcome::Withdrawn, None);
-        let in_turn = self.s.body.turn.is_some();
         let outcome = if was_lost { TurnOutcome::Unknown } else { TurnOutcome::Failed };
         self.end_turn(outcome, "agent_ended", Some(reason.clone()));
         self.fail_waiters(ErrorCode::AgentStartFailed, &reason);
@@ -311,7 +368,7 @@ impl Step<'_> {
             self.s.body.suspended = Some(SuspendReason::Restart);
             self.set_state(SessionState::Suspended, Some(reason), None);
             self.s.body.suspended = Some(SuspendReason::Restart);
-        } else if clean && !in_turn && !starting {
+        } else if clean {
             self.set_state(SessionState::Suspended, Some(reason), None);
             self.s.body.suspended = Some(SuspendReason::Idle);
         } else if !starting && !self.s.body.launch.once && self.may_start_again() {

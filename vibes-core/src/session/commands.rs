@@ -47,7 +47,7 @@ impl Step<'_> {
         let by = Self::actor(caller);
         match command {
             Command::Join(joiner) => {
-                let passed = self.s.ownership.join(joiner, self.now);
+                let passed = self.s.ownership.join(joiner, self.wall);
                 self.passed(passed);
                 Ok(Some(Reply::Joined(Box::new(self.s.look(caller.client)))))
             }
@@ -73,6 +73,7 @@ impl Step<'_> {
                 let last_ms = self.s.last_ms;
                 self.record(fact::Refused { request: request.to_owned(), pid: caller.pid });
                 self.s.last_ms = last_ms;
+                self.s.body.noted_ms = self.wall;
                 Ok(Some(Reply::Ok))
             }
             Command::Input { content, key, now } => self.input(caller, content, key, now),
@@ -145,7 +146,7 @@ impl Step<'_> {
                 if self.s.body.deleted_ms.is_some() {
                     return Err(self.wrong_state("it is deleted already"));
                 }
-                self.s.body.deleted_ms = Some(self.now);
+                self.s.body.deleted_ms = Some(self.wall);
                 self.change_metadata("deleted", json!(true));
                 self.effect(Effect::Notice(Notice::Removed(self.s.body.id, RemovedReason::Deleted)));
                 Ok(Some(Reply::Ok))
@@ -164,7 +165,7 @@ impl Step<'_> {
             Command::Update(update) => self.update(*update),
             Command::Transfer(to) => {
                 let by = self.seat_of(caller);
-                let passed = self.s.ownership.transfer(by, to, self.now).map_err(|why| self.denied(why))?;
+                let passed = self.s.ownership.transfer(by, to, self.wall).map_err(|why| self.denied(why))?;
                 self.passed(passed);
                 Ok(Some(Reply::Ok))
             }
@@ -181,12 +182,12 @@ impl Step<'_> {
                             token_hash: caller.token_hash.clone(),
                             pid: caller.pid,
                         },
-                        self.now,
+                        self.wall,
                     );
                     self.s.ownership.armed = armed;
                     self.passed(passed);
                 }
-                let passed = self.s.ownership.take(taker, self.now).map_err(|why| self.denied(why))?;
+                let passed = self.s.ownership.take(taker, self.wall).map_err(|why| self.denied(why))?;
                 self.passed(passed);
                 Ok(Some(Reply::Ok))
             }

@@ -4,7 +4,7 @@
 //! change is committed. One closed set each: what can happen here is answered by reading one type.
 
 use crate::{
-    agent::{link::Gone, spool::Line},
+    agent::{link::Gone, spool::Chunk},
     ownership::Joiner,
 };
 use serde_json::{Map, Value};
@@ -155,6 +155,17 @@ impl Command {
         )
     }
 
+    /// Whether it keeps an agent from going on: what a person must always be able to ask.
+    pub fn is_stop(&self) -> bool {
+        match self {
+            Self::Kill | Self::Interrupt | Self::Finish | Self::Suspend { .. } => true,
+            Self::Answer(answer) => {
+                matches!(answer.decision, Some(Decision::RejectOnce | Decision::RejectAlways))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether its reply means that the disk has it.
     pub fn is_lasting(&self) -> bool {
         !matches!(self, Self::Look | Self::WaitReady | Self::NoteRefused { .. })
@@ -170,8 +181,8 @@ pub enum Event<'a> {
     Restored,
     /// Somebody asks.
     Command(Caller, Command, Tag),
-    /// The agent wrote a line; the offset behind it.
-    Line(&'a Line, u64),
+    /// The agent wrote lines. They are taken in whole or not at all.
+    Lines(&'a Chunk),
     /// The runner answers.
     Up(&'a Standing),
     /// Its spool was read up to where it stood then.
@@ -259,7 +270,7 @@ pub enum Effect {
 }
 
 /// What a new session is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// The agent's name.
     pub agent: String,

@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod persist;
+pub mod shared;
 pub mod state;
 pub mod step;
 pub mod task;

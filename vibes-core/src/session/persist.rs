@@ -3,14 +3,18 @@
 //! Invariant: `restore(save(state))` is the state, as far as it lasts. Rows are a projection: the state function knows
 //! nothing of them, and what is written is the difference to what was written before.
 
-use super::state::{Body, Pending, State};
+use super::{
+    event::Plan,
+    shared::Shared,
+    state::{Body, Pending, State},
+};
 use crate::{
     journal::{RowChange, RowKind, StoredSession},
-    ownership::Seat,
+    ownership::Ownership,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use vibes_protocol::model::{ClientId, Epoch, Seq};
+use vibes_protocol::model::{ClientId, Epoch, Seq, SessionState};
 
 /// A body as stored: what lasts, and the preview along with it.
 #[derive(Serialize, Deserialize)]
@@ -23,30 +27,28 @@ struct Stored<B> {
 /// What the store holds of a session.
 #[derive(Debug, Clone)]
 pub struct Saved {
-    body: Option<Body>,
-    seats: BTreeMap<ClientId, Seat>,
-    pending: BTreeMap<String, Pending>,
-    outbox: BTreeMap<u64, Vec<u8>>,
-    generation: u64,
-    keys: BTreeMap<String, (Seq, i64)>,
+    body: Shared<Body>,
+    ownership: Shared<Ownership>,
+    pending: Shared<BTreeMap<String, Pending>>,
+    outbox: Shared<BTreeMap<u64, Vec<u8>>>,
+    keys: Shared<BTreeMap<String, (Seq, i64)>>,
 }
 
 impl Saved {
     /// What the store holds when this state was just written.
     pub fn of(state: &State) -> Self {
         Self {
-            body: Some(state.body.clone()),
-            seats: state.ownership.seats.clone(),
+            body: state.body.clone(),
+            ownership: state.ownership.clone(),
             pending: state.pending.clone(),
             outbox: state.outbox.clone(),
-            generation: state.body.generation,
             keys: state.keys.clone(),
         }
     }
 
     /// The body to write, if it differs.
     pub fn body_change(&self, state: &State) -> Option<String> {
-        (self.body.as_ref() != Some(&state.body)).then(|| encode(state))
+        (self.body != state.body).then(|| encode(state))
     }
 
     /// The rows to write.
@@ -54,12 +56,19 @@ impl Saved {
         let mut changes = Vec::new();
         let client_key = |client: &ClientId| client.0.as_bytes().to_vec();
         let text_key = |text: &String| text.as_bytes().to_vec();
-        diff(&mut changes, RowKind::Member, &self.seats, &state.ownership.seats, client_key, json);
-        diff(&mut changes, RowKind::Pending, &self.pending, &state.pending, text_key, json);
-        diff(&mut changes, RowKind::Idempotency, &self.keys, &state.keys, text_key, json);
+        if !self.ownership.is_same(&state.ownership) {
+            let (before, now) = (&self.ownership.seats, &state.ownership.seats);
+            diff(&mut changes, RowKind::Member, before, now, client_key, json);
+        }
+        if !self.pending.is_same(&state.pending) {
+            diff(&mut changes, RowKind::Pending, &self.pending, &state.pending, text_key, json);
+        }
+        if !self.keys.is_same(&state.keys) {
+            diff(&mut changes, RowKind::Idempotency, &self.keys, &state.keys, text_key, json);
+        }
         let key = |generation: u64, number: u64| [generation.to_be_bytes(), number.to_be_bytes()].concat();
-        if self.generation == state.body.generation {
-            let generation = self.generation;
+        let (before, generation) = (self.body.generation, state.body.generation);
+        if before == generation {
             diff(
                 &mut changes,
                 RowKind::Outbox,
@@ -71,15 +80,7 @@ impl Saved {
         } else {
             // Frames belong to their generation: the old ones go, whatever numbers they share with the new.
             let none = BTreeMap::new();
-            diff(
-                &mut changes,
-                RowKind::Outbox,
-                &self.outbox,
-                &none,
-                |n| key(self.generation, *n),
-                Vec::clone,
-            );
-            let generation = state.body.generation;
+            diff(&mut changes, RowKind::Outbox, &self.outbox, &none, |n| key(before, *n), Vec::clone);
             diff(&mut changes, RowKind::Outbox, &none, &state.outbox, |n| key(generation, *n), Vec::clone);
         }
         changes
@@ -111,7 +112,7 @@ fn diff<K: Ord, V: PartialEq>(
 
 /// The body of a session, as stored.
 pub fn encode(state: &State) -> String {
-    let stored = Stored { body: &state.body, preview: state.preview.clone() };
+    let stored = Stored { body: &*state.body, preview: state.preview.clone() };
     serde_json::to_string(&stored).unwrap_or_default()
 }
 
@@ -149,6 +150,26 @@ pub fn restore(stored: &StoredSession, epoch: Epoch) -> Result<State, serde_json
         }
     }
     Ok(state)
+}
+
+/// A session whose state cannot be read: it has failed and says why, its records can be read, and what its body still
+/// tells of itself is told. Its agent, if one lives, is not touched: nobody could speak with it.
+pub fn quarantine(stored: &StoredSession, epoch: Epoch, why: &str) -> State {
+    let body: serde_json::Value = serde_json::from_str(&stored.body).unwrap_or_default();
+    let text = |name: &str| body["body"][name].as_str().map(str::to_owned);
+    let plan = Plan {
+        agent: text("agent").unwrap_or_else(|| "unknown".to_owned()),
+        cwd: text("cwd").unwrap_or_else(|| "/".to_owned()),
+        name: text("name"),
+        ..Plan::default()
+    };
+    let mut state = State::new(stored.id, plan, epoch, stored.last_ms);
+    state.head = stored.head;
+    state.spool = stored.spool;
+    // Not a start of its own: a runner of any generation is one that the store knows nothing of.
+    state.body.state = SessionState::Failed;
+    state.body.reason = Some(format!("its state in the store cannot be read: {why}"));
+    state
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 //! Invariant: [`Body`] and the rows are everything a later daemon needs; what is outside of them (link, preview,
 //! waiters) can be found again or belongs to connections that are gone.
 
-use super::event::{Looked, Plan, Tag};
+use super::{
+    event::{Looked, Plan, Tag},
+    shared::Shared,
+};
 use crate::{
-    agent::acp::Acp,
+    agent::{acp::Acp, rpc::RpcId},
     journal::SpoolOffset,
     ownership::{Ownership, Seat},
 };
@@ -21,8 +24,21 @@ use vibes_protocol::model::{
 pub const MAX_QUEUED: usize = 32;
 /// The most questions that may wait in one session; more are refused, so that a mad agent cannot bury a person.
 pub const MAX_PENDING: usize = 256;
+/// The most bytes of questions that may wait in one session: every listing of the session shows them, and a line of
+/// the daemon has 16 MiB.
+pub const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
+/// The most frames that may wait for the runner. It keeps 8 MiB for an agent that does not read and takes what is
+/// below at once, so only an agent that asks and asks and never reads the answers comes here.
+pub const MAX_OUTBOX: usize = 65_536;
+/// How long an agent may take to end a turn that it was asked to end, in milliseconds, before a person is told.
+pub const CANCEL_PATIENCE_MS: i64 = 10_000;
+/// A deadline noticed so much too late, in milliseconds, was slept through by the machine, agent and all.
+pub const SLEPT_MS: i64 = 5_000;
 /// How long idempotency keys are kept, in milliseconds: 7 days.
 pub const KEY_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// How much longer a new daemon keeps them at least, however old they look: the clock may have been set, and whoever
+/// used one may be about to ask again.
+pub const KEY_KEPT_MS: i64 = 60 * 60 * 1000;
 
 /// What was started, so that it can be started again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,6 +197,9 @@ pub struct Body {
     pub decided: VecDeque<(String, String)>,
     /// When the agent was last started after a crash, in milliseconds.
     pub crashes: Vec<i64>,
+    /// The time of the last record that counts as no activity, in milliseconds: later records are not before it.
+    #[serde(default)]
+    pub noted_ms: i64,
 }
 
 /// A question that waits, with what the agent needs to hear.
@@ -189,22 +208,38 @@ pub struct Pending {
     /// As clients see it.
     pub permission: Permission,
     /// The id of the agent's request.
-    pub rpc_id: Value,
+    pub rpc_id: RpcId,
+    /// How long the request is.
+    #[serde(default)]
+    pub bytes: usize,
+}
+
+/// A request that the agent should have answered by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaited {
+    /// The frame that asked, or that began what is to end.
+    pub frame: u64,
+    /// The method.
+    pub method: &'static str,
+    /// How long it may take, in milliseconds.
+    pub limit_ms: i64,
+    /// Until when, in milliseconds; `None` once it was told.
+    pub until_ms: Option<i64>,
 }
 
 /// A session.
 #[derive(Debug, Clone)]
 pub struct State {
     /// What lasts.
-    pub body: Body,
+    pub body: Shared<Body>,
     /// Seats and owner; the seats are rows, the rest is copied into the body.
-    pub ownership: Ownership,
+    pub ownership: Shared<Ownership>,
     /// Questions that wait, by permission id; rows.
-    pub pending: BTreeMap<String, Pending>,
+    pub pending: Shared<BTreeMap<String, Pending>>,
     /// Frames the runner has not logged, by number; rows.
-    pub outbox: BTreeMap<u64, Vec<u8>>,
+    pub outbox: Shared<BTreeMap<u64, Vec<u8>>>,
     /// Idempotency keys: the record and when, in milliseconds; rows.
-    pub keys: BTreeMap<String, (Seq, i64)>,
+    pub keys: Shared<BTreeMap<String, (Seq, i64)>>,
     /// The last record.
     pub head: Seq,
     /// The epoch records are written under.
@@ -221,6 +256,8 @@ pub struct State {
     pub preview_ended: bool,
     /// Whether the agent waits for disk space.
     pub blocked: bool,
+    /// What the agent should answer soon. A new daemon waits anew.
+    pub awaited: Option<Awaited>,
     /// Who waits for the stop under way.
     pub stop_waiters: Vec<Tag>,
     /// Who waits for the agent to be ready.
@@ -274,6 +311,7 @@ impl State {
             cost: None,
             decided: VecDeque::new(),
             crashes: Vec::new(),
+            noted_ms: 0,
         };
         Self::of(body, epoch, now_ms)
     }
@@ -287,11 +325,12 @@ impl State {
                 owner: body.owner,
                 owned_since_ms: body.owned_since_ms,
                 armed: body.armed,
-            },
-            body,
-            pending: BTreeMap::new(),
-            outbox: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            }
+            .into(),
+            body: body.into(),
+            pending: Shared::default(),
+            outbox: Shared::default(),
+            keys: Shared::default(),
             head: 0,
             epoch,
             spool: SpoolOffset::default(),
@@ -300,6 +339,7 @@ impl State {
             preview: String::new(),
             preview_ended: true,
             blocked: false,
+            awaited: None,
             stop_waiters: Vec::new(),
             ready_waiters: Vec::new(),
             option_waiters: BTreeMap::new(),
@@ -373,28 +413,45 @@ impl State {
         }
     }
 
+    /// What the agent owes an answer to that is not waited for for ever: a turn may take as long as it takes.
+    pub fn owed(&self) -> Option<Awaited> {
+        if !self.body.running || self.link != Link::Live || self.body.stopping.is_some() {
+            return None;
+        }
+        let cancelled = self.body.turn.as_ref().filter(|turn| turn.cancelled);
+        let cancel = cancelled.map(|turn| (turn.frame, "session/cancel", CANCEL_PATIENCE_MS));
+        let (frame, method, limit_ms) = self.body.codec.opening().or(cancel)?;
+        Some(Awaited { frame, method, limit_ms, until_ms: None })
+    }
+
     /// When time alone will change something, in milliseconds.
     pub fn next_deadline_ms(&self) -> Option<i64> {
         let stop = self.body.stopping.as_ref().and_then(|stopping| stopping.cancel_until_ms);
-        [stop, self.ownership.next_deadline_ms()].into_iter().flatten().min()
+        let awaited = self.awaited.and_then(|awaited| awaited.until_ms);
+        [stop, awaited, self.ownership.next_deadline_ms()].into_iter().flatten().min()
     }
 
     /// Keeps the last words of the conversation: one line, short. Chunks of one line are joined; a new line, or the
     /// other side speaking, begins anew.
     pub fn remember_words(&mut self, text: &str) {
         const LONGEST: usize = 120;
-        for (at, line) in text.split('\n').enumerate() {
-            let anew = at > 0 || self.preview_ended;
-            self.preview_ended |= at > 0;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let joined = if anew { line.trim_start().to_owned() } else { format!("{}{line}", self.preview) };
-            let skip = joined.chars().count().saturating_sub(LONGEST);
-            self.preview = joined.chars().skip(skip).filter(|c| !c.is_control()).collect();
-            self.preview_ended = false;
-        }
-        self.preview_ended |= text.ends_with('\n');
+        let mut lines = text.rsplit('\n').enumerate();
+        let (after, line) = match (lines.find(|(_, line)| !line.trim().is_empty()), text.split_once('\n')) {
+            (Some(found), _) => found,
+            // White space goes on with a line and begins none.
+            (None, _) if self.preview_ended => return,
+            (None, Some((line, _))) => (1, line),
+            (None, None) => (0, text),
+        };
+        let anew = self.preview_ended || lines.next().is_some();
+        let line = if anew { line.trim_start() } else { line };
+        let begin = line.char_indices().rev().nth(LONGEST - 1).map_or(0, |(at, _)| at);
+        let room = LONGEST.saturating_sub(line[begin..].chars().count());
+        let before = if anew { "" } else { &self.preview };
+        let skip = before.chars().count().saturating_sub(room);
+        let words = before.chars().skip(skip).chain(line[begin..].chars());
+        self.preview = words.filter(|c| !c.is_control()).collect();
+        self.preview_ended = after > 0;
     }
 
     /// A prompt is the last word until the agent says something, which begins anew.

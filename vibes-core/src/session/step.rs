@@ -4,9 +4,15 @@
 
 use super::{
     event::{Effect, Event, Notice, Reply, Tag},
-    state::{Goal, Queued, State, Stopping, Turn},
+    state::{Awaited, Goal, KEY_KEPT_MS, KEY_LIFE_MS, MAX_OUTBOX, Queued, SLEPT_MS, State, Stopping, Turn},
 };
-use crate::{agent::Outgoing, lifecycle, ownership::Passed};
+use crate::{
+    agent::{Outgoing, acp},
+    clock::Moment,
+    journal::group::Group,
+    lifecycle,
+    ownership::{Ownership, Passed},
+};
 use serde_json::{Value, json};
 use vibes_protocol::model::{
     CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState,
@@ -17,8 +23,8 @@ use vibes_protocol::model::{
 /// What a step leads to.
 #[derive(Debug, Default)]
 pub struct Out {
-    /// The facts, as JSON, to be numbered after the head in this order.
-    pub facts: Vec<Vec<u8>>,
+    /// The facts, to be numbered after the head in this order.
+    pub facts: Group,
     /// What is to be done once they are committed.
     pub effects: Vec<Effect>,
 }
@@ -32,23 +38,32 @@ pub const LADDER_MS: (u32, u32) = (2_000, 3_000);
 pub struct Step<'a> {
     /// The session.
     pub s: &'a mut State,
-    /// The time, in milliseconds.
+    /// The steady time, in milliseconds, which deadlines are counted by.
     pub now: i64,
+    /// The time that people are shown, in milliseconds. It never goes back within a session.
+    pub wall: i64,
     /// What it leads to.
     pub out: &'a mut Out,
+    /// What the agent said in it, for the preview.
+    pub words: String,
 }
 
 /// Takes one event into the state.
-pub fn step(state: &mut State, now: i64, event: Event<'_>, out: &mut Out) {
-    let mut step = Step { s: state, now, out };
+pub fn step(state: &mut State, at: Moment, event: Event<'_>, out: &mut Out) {
+    let wall = at.wall_ms.max(state.last_ms).max(state.body.noted_ms);
+    let mut step = Step { s: state, now: at.steady_ms, wall, out, words: String::new() };
     match event {
         Event::Begin => step.begin(),
         Event::Restored => step.restored(),
         Event::Command(caller, command, tag) => step.command(caller, command, tag),
-        Event::Line(line, end) => step.line(line, end),
+        Event::Lines(chunk) => step.lines(chunk),
         Event::Up(standing) => step.up(standing),
         Event::CaughtUp => step.caught_up(),
-        Event::Acked(frame) => step.s.outbox.retain(|number, _| *number > frame),
+        Event::Acked(frame) => {
+            while step.s.outbox.first_key_value().is_some_and(|(first, _)| *first <= frame) {
+                step.s.outbox.pop_first();
+            }
+        }
         Event::FrameRefused(frame, why) => step.frame_refused(frame, why),
         Event::Blocked(blocked) => step.s.blocked = blocked,
         Event::Gone(gone) => step.gone(gone),
@@ -63,14 +78,14 @@ impl Step<'_> {
     pub fn record(&mut self, fact: impl Into<Fact>) -> Seq {
         let fact: Fact = fact.into();
         // A fact is built from strings, numbers and JSON: encoding it cannot fail.
-        self.record_raw(serde_json::to_vec(&fact).unwrap_or_default())
+        self.record_raw(&[&serde_json::to_vec(&fact).unwrap_or_default()])
     }
 
-    /// Records a fact that is JSON already.
-    pub fn record_raw(&mut self, fact: Vec<u8>) -> Seq {
+    /// Records a fact that is JSON already, in pieces.
+    pub fn record_raw(&mut self, fact: &[&[u8]]) -> Seq {
         self.s.head += 1;
-        self.s.last_ms = self.now;
-        self.out.facts.push(fact);
+        self.s.last_ms = self.wall;
+        self.out.facts.push(self.wall, fact);
         self.s.head
     }
 
@@ -139,13 +154,52 @@ impl Step<'_> {
         self.effect(Effect::Notice(Notice::Ownership(self.s.body.id, owner)));
     }
 
-    /// Copies what the body keeps of ownership. Called when a step is over.
+    /// Copies what the body keeps of ownership, and remembers what was said. Called when a step is over.
     pub fn settle(&mut self) {
-        let (body, ownership) = (&mut self.s.body, &self.s.ownership);
-        body.joins = ownership.joins;
-        body.owner = ownership.owner;
-        body.owned_since_ms = ownership.owned_since_ms;
-        body.armed = ownership.armed;
+        let Ownership { joins, owner, owned_since_ms, armed, .. } = *self.s.ownership;
+        let body = &self.s.body;
+        if (body.joins, body.owner, body.owned_since_ms, body.armed) != (joins, owner, owned_since_ms, armed)
+        {
+            let body = &mut *self.s.body;
+            (body.joins, body.owner, body.owned_since_ms, body.armed) = (joins, owner, owned_since_ms, armed);
+        }
+        self.s.awaited = match (self.s.owed(), self.s.awaited) {
+            (Some(owed), Some(awaited)) if (owed.frame, owed.method) == (awaited.frame, awaited.method) => {
+                Some(awaited)
+            }
+            (owed, _) => owed.map(|owed| Awaited { until_ms: Some(self.now + owed.limit_ms), ..owed }),
+        };
+        if self.s.outbox.len() > MAX_OUTBOX && self.s.body.stopping.is_none() {
+            let why =
+                format!("the agent does not read its input: {} frames wait for it", self.s.outbox.len());
+            self.begin_stop(Goal::Fail, Some(why), None);
+        }
+        self.s.remember_words(&self.words);
+    }
+
+    /// The agent has not answered in time. Without an answer to what opens the conversation it is of no use; a turn
+    /// that does not end is for a person to judge.
+    fn overdue(&mut self) {
+        let Some(awaited) = &mut self.s.awaited else { return };
+        let Some(until) = awaited.until_ms.filter(|until| *until <= self.now) else { return };
+        if self.now - until > SLEPT_MS {
+            awaited.until_ms = Some(self.now + awaited.limit_ms);
+            return;
+        }
+        awaited.until_ms = None;
+        let Awaited { frame, method, limit_ms, .. } = *awaited;
+        if method == acp::HISTORY {
+            let ready = self.s.body.codec.opened();
+            return self.agent_event(ready, b"");
+        }
+        let after_s = limit_ms.unsigned_abs() / 1000;
+        self.record(fact::AgentSilent { request: method.to_owned(), after_s });
+        if !self.s.body.codec.ready {
+            self.s.body.codec.give_up(frame, method);
+            let why = format!("the agent has not answered {method} within {after_s} s");
+            self.fail_waiters(ErrorCode::AgentStartFailed, &why);
+            self.begin_stop(Goal::Fail, Some(why), None);
+        }
     }
 
     fn begin(&mut self) {
@@ -164,10 +218,29 @@ impl Step<'_> {
         for seat in self.s.ownership.seats.values_mut() {
             seat.away_until_ms = Some(self.now + COME_BACK_MS);
         }
+        self.rebase();
         if self.s.body.running {
             self.s.link = Link::Adopting;
         } else if self.s.head == 0 && self.s.body.generation == 0 {
             self.begin();
+        }
+    }
+
+    /// Moments in the store are of another daemon's clock. What time has gone by since nobody knows: the wall clock may
+    /// have been set, and the machine may have been off.
+    fn rebase(&mut self) {
+        let now = self.now;
+        if self.s.body.crashes.iter().any(|at| *at > now) {
+            self.s.body.crashes.iter_mut().for_each(|at| *at = now.min(*at));
+        }
+        if self.s.body.stopping.as_ref().is_some_and(|stopping| stopping.cancel_until_ms.is_some())
+            && let Some(stopping) = &mut self.s.body.stopping
+        {
+            stopping.cancel_until_ms = Some(now + CANCEL_MS);
+        }
+        let kept = now - KEY_LIFE_MS + KEY_KEPT_MS..=now;
+        if self.s.keys.values().any(|(_, at)| !kept.contains(at)) {
+            self.s.keys.values_mut().for_each(|(_, at)| *at = (*at).clamp(*kept.start(), *kept.end()));
         }
     }
 
@@ -182,6 +255,7 @@ impl Step<'_> {
         self.s.spool = crate::journal::SpoolOffset { generation: body.generation, offset: 0 };
         self.s.link = Link::None;
         self.s.blocked = false;
+        self.s.awaited = None;
         let opening = crate::agent::Opening {
             cwd: body.cwd.clone(),
             options: body.launch.options.clone(),
@@ -230,7 +304,7 @@ impl Step<'_> {
 
     /// Ends every waiting question the same way.
     pub fn resolve_all(&mut self, outcome: Outcome, by: Option<&Actor>) {
-        for (permission_id, pending) in std::mem::take(&mut self.s.pending) {
+        for (permission_id, pending) in std::mem::take(&mut *self.s.pending) {
             if outcome != Outcome::Withdrawn {
                 self.send(|codec, out| codec.answer(&pending.rpc_id, None, out));
             }
@@ -408,12 +482,13 @@ impl Step<'_> {
         if due.is_some_and(|until| until <= self.now) {
             self.stop_now();
         }
+        self.overdue();
     }
 
     /// A client's seat is given up; the last one to leave sets off the orphan policy.
     pub fn leave(&mut self, client: vibes_protocol::model::ClientId) {
         let had = self.s.ownership.seats.contains_key(&client);
-        let passed = self.s.ownership.leave(client, self.now);
+        let passed = self.s.ownership.leave(client, self.wall);
         self.passed(passed);
         let armed = self.s.ownership.armed;
         if had && armed && self.s.ownership.seats.is_empty() && !self.s.body.state.is_ended() {
@@ -437,13 +512,9 @@ impl Step<'_> {
         }
     }
 
-    /// The raw JSON of an update fact: the agent's bytes, spliced, never encoded again.
-    pub fn update_fact(raw: &str) -> Vec<u8> {
-        let mut fact = Vec::with_capacity(raw.len() + 32);
-        fact.extend_from_slice(br#"{"kind":"update","update":"#);
-        fact.extend_from_slice(raw.as_bytes());
-        fact.push(b'}');
-        fact
+    /// Records an update: the agent's bytes, spliced, never encoded again.
+    pub fn record_update(&mut self, raw: &str) {
+        self.record_raw(&[br#"{"kind":"update","update":"#, raw.as_bytes(), b"}"]);
     }
 
     /// The client behind a command, as records name it.

@@ -18,16 +18,21 @@ use crate::{
         link::{Link, LinkEvent, LinkOrder},
     },
     board::Board,
-    clock::now_ms,
-    journal::{Feed, SessionNo, StoreError, Writer},
+    caught, clock,
+    journal::{Feed, SessionNo, StoreError, Tails, Writer},
+    points::{self, Point},
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    pin::pin,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     task::JoinHandle,
     time::Instant,
 };
@@ -37,6 +42,8 @@ use vibes_runner::wire::{Order, Refusal};
 
 /// How many commands may wait. More than a person and their scripts send in the time of a commit; a flood hears BUSY.
 const INBOX: usize = 256;
+/// How many of these places are kept for what stops an agent: a flood must not keep a person from it.
+const FOR_STOPS: usize = 16;
 /// The shortest time between two `session_updated` of one session: four a second.
 const NOTICE_EVERY: Duration = Duration::from_millis(250);
 /// How long commands wait for a runner that is being adopted.
@@ -59,6 +66,8 @@ pub struct Surroundings {
     pub writer: Writer,
     /// What every client hears.
     pub board: Arc<Board>,
+    /// What the feeds may hold.
+    pub tails: Arc<Tails>,
     /// Where runners live.
     pub yard: Arc<Yard>,
     /// This daemon's number.
@@ -67,6 +76,8 @@ pub struct Surroundings {
     pub environment: Environment,
     /// Tells the tasks to let go.
     pub stop: CancellationToken,
+    /// Hears of a session whose task panicked.
+    pub falling: mpsc::UnboundedSender<SessionNo>,
 }
 
 type ReplySender = oneshot::Sender<Result<Reply, CodedError>>;
@@ -87,11 +98,22 @@ pub struct SessionHandle {
     pub no: SessionNo,
     /// Its head and tail.
     pub feed: Arc<Feed>,
-    inbox: mpsc::Sender<Request>,
+    /// Boxed: a channel keeps room for 32 at once, and most sessions are asked nothing for most of their life.
+    inbox: mpsc::Sender<Box<Request>>,
     summary: Arc<RwLock<Arc<SessionInfo>>>,
+    /// Its task fell too often: nobody serves it until the daemon is started again.
+    given_up: bool,
 }
 
 impl SessionHandle {
+    /// The same session without anybody who serves it. Lists show its agent as lost.
+    pub(crate) fn given_up(mut self) -> Self {
+        self.given_up = true;
+        let info = SessionInfo { link: LinkState::Lost, ..(*self.info()).clone() };
+        *self.summary.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(info);
+        self
+    }
+
     /// The session as lists show it.
     pub fn info(&self) -> Arc<SessionInfo> {
         self.summary.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -105,15 +127,23 @@ impl SessionHandle {
         env: Option<BTreeMap<String, String>>,
     ) -> impl Future<Output = Result<Reply, CodedError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.inbox.try_send(Request { caller: caller.clone(), command, env, reply });
+        let request = Box::new(Request { caller: caller.clone(), command, env, reply });
+        let full = !request.command.is_stop() && self.inbox.capacity() <= FOR_STOPS;
+        let sent = if full { Err(TrySendError::Full(request)) } else { self.inbox.try_send(request) };
+        let (given_up, feed) = (self.given_up, self.feed.clone());
         async move {
             match sent {
-                Ok(()) => answer.await.unwrap_or_else(|_| Err(stopping())),
-                Err(mpsc::error::TrySendError::Full(_)) => Err(CodedError::new(
+                _ if given_up => Err(CodedError::new(ErrorCode::Internal, GIVEN_UP)),
+                Ok(()) => answer.await.unwrap_or_else(|_| Err(fallen(&feed))),
+                Err(TrySendError::Full(_)) => Err(CodedError::new(
                     ErrorCode::Busy,
                     "the session has more requests than it can take; try again",
                 )),
-                Err(mpsc::error::TrySendError::Closed(_)) => Err(stopping()),
+                Err(TrySendError::Closed(_)) if feed.is_closed() => Err(CodedError::new(
+                    ErrorCode::Adopting,
+                    "the session begins again from what is stored; try again in a moment",
+                )),
+                Err(TrySendError::Closed(_)) => Err(stopping()),
             }
         }
     }
@@ -121,8 +151,22 @@ impl SessionHandle {
     /// Tells a command without waiting for what comes of it, such as a leave. Waits for room, never drops.
     pub async fn tell(&self, caller: Caller, command: Command) {
         let (reply, _) = oneshot::channel();
-        let _ = self.inbox.send(Request { caller, command, env: None, reply }).await;
+        let _ = self.inbox.send(Box::new(Request { caller, command, env: None, reply })).await;
     }
+}
+
+/// What is known of a session that stands still.
+const GIVEN_UP: &str = "a defect of the daemon ended this session's task three times within a minute; its agent was \
+    ended, and what it wrote is kept. The daemon's log says what happened; a newly started daemon tries again";
+
+/// Why a session's task gave no answer.
+fn fallen(feed: &Feed) -> CodedError {
+    if !feed.is_closed() {
+        return stopping();
+    }
+    let message = "a defect of the daemon ended the session's task, and it begins again from what is stored; whether \
+        this was done is not known: look at the session, or repeat it under the same idempotency key";
+    CodedError::new(ErrorCode::Internal, message)
 }
 
 fn stopping() -> CodedError {
@@ -133,6 +177,8 @@ fn stopping() -> CodedError {
 enum Held {
     /// Only what is owed.
     Nothing,
+    /// The session's first moment in this daemon.
+    Begun,
     Event(LinkEvent),
     Started(Result<(), LaunchError>),
 }
@@ -142,6 +188,8 @@ struct Task {
     no: SessionNo,
     state: State,
     saved: Saved,
+    /// Whether the session was made by this daemon.
+    fresh: bool,
     feed: Arc<Feed>,
     summary: Arc<RwLock<Arc<SessionInfo>>>,
     replies: HashMap<Tag, ReplySender>,
@@ -183,14 +231,23 @@ pub fn spawn(
     tracker: &tokio_util::task::TaskTracker,
 ) -> SessionHandle {
     let (inbox, requests) = mpsc::channel(INBOX);
-    let feed = Arc::new(Feed::new(state.head));
+    let feed = Feed::new(state.head, &at.tails);
     let summary = Arc::new(RwLock::new(Arc::new(state.info())));
-    let handle = SessionHandle { id: state.body.id, no, feed: feed.clone(), inbox, summary: summary.clone() };
+    let handle = SessionHandle {
+        id: state.body.id,
+        no,
+        feed: feed.clone(),
+        inbox,
+        summary: summary.clone(),
+        given_up: false,
+    };
+    let (falling, closed) = (at.falling.clone(), feed.clone());
     let task = Task {
         at,
         no,
         saved: Saved::of(&state),
         state,
+        fresh: false,
         feed,
         summary,
         replies: HashMap::new(),
@@ -211,12 +268,19 @@ pub fn spawn(
         collect: None,
         collect_at: Instant::now(),
     };
-    tracker.spawn(task.run(requests, fresh));
+    tracker.spawn(async move {
+        let mut run = pin!(task.run(requests, fresh));
+        if caught(run.as_mut()).await.is_none() {
+            // Closed before the task is dropped and its callers hear that there is no answer: they are told why.
+            closed.close();
+            let _ = falling.send(no);
+        }
+    });
     handle
 }
 
 enum Wake {
-    Requests(Request),
+    Requests(Box<Request>),
     Link(Option<LinkEvent>),
     Started(Result<(), LaunchError>),
     Time,
@@ -224,16 +288,13 @@ enum Wake {
 }
 
 impl Task {
-    async fn run(mut self, mut requests: mpsc::Receiver<Request>, fresh: bool) {
-        if fresh {
-            self.change(vec![Event::Begin], true).await;
-        } else {
-            if self.state.body.running {
-                self.adopting = Some(Instant::now() + ADOPTION);
-                self.open_link(self.state.spool.offset);
-            }
-            self.change(vec![Event::Restored], false).await;
+    async fn run(mut self, mut requests: mpsc::Receiver<Box<Request>>, fresh: bool) {
+        if !fresh && self.state.body.running {
+            self.adopting = Some(Instant::now() + ADOPTION);
+            self.open_link(self.state.spool.offset);
         }
+        self.fresh = fresh;
+        self.take(Held::Begun).await;
         loop {
             let deadline = self.deadline();
             let wake = tokio::select! {
@@ -250,17 +311,16 @@ impl Task {
             match wake {
                 Wake::Stop => break,
                 Wake::Requests(first) => {
-                    let mut batch = vec![first];
+                    let mut batch = vec![*first];
                     while batch.len() < INBOX
                         && let Ok(next) = requests.try_recv()
                     {
-                        batch.push(next);
+                        batch.push(*next);
                     }
                     self.requests(batch).await;
                 }
                 Wake::Link(Some(event)) => self.take(Held::Event(event)).await,
-                // The link ended without its last word: only when it was dropped by us.
-                Wake::Link(None) => self.link = None,
+                Wake::Link(None) => panic!("a link ends with its last word"),
                 Wake::Started(result) => {
                     self.starting = None;
                     self.take(Held::Started(result)).await;
@@ -280,7 +340,7 @@ impl Task {
 
     fn deadline(&self) -> Option<Instant> {
         let wall = self.state.next_deadline_ms().map(|at| {
-            let wait = u64::try_from(at - now_ms()).unwrap_or(0);
+            let wait = u64::try_from(at - clock::now().steady_ms).unwrap_or(0);
             // A store that refuses is not asked in a tight loop.
             (Instant::now() + Duration::from_millis(wait)).max(self.refused_until)
         });
@@ -309,7 +369,9 @@ impl Task {
                 self.answer(tag, Err(CodedError::new(ErrorCode::Adopting, message)));
             }
         }
-        if self.refused_until <= now && self.state.next_deadline_ms().is_some_and(|at| at <= now_ms()) {
+        if self.refused_until <= now
+            && self.state.next_deadline_ms().is_some_and(|at| at <= clock::now().steady_ms)
+        {
             let done = self.change(vec![Event::Tick], false).await;
             if !done {
                 // Its own pause, so that other refusals, which are tried again as often, cannot put it off for ever.
@@ -327,6 +389,7 @@ impl Task {
     }
 
     async fn requests(&mut self, batch: Vec<Request>) {
+        points::hit(Point::CmdReceived);
         let mut events = Vec::new();
         let mut lasting = false;
         for Request { caller, command, env, reply } in batch {
@@ -336,7 +399,9 @@ impl Task {
             if env.is_some() {
                 self.env = env;
             }
-            if self.adopting.is_some() && command.needs_agent() {
+            // What the store has no room for may keep a runner from being adopted for hours: a stop goes out all the same.
+            let stops = self.held.is_some() && self.acts_first(&command);
+            if self.adopting.is_some() && command.needs_agent() && !stops {
                 self.parked.push((caller, command, tag));
                 continue;
             }
@@ -351,27 +416,20 @@ impl Task {
     /// Takes in what came from the link, or keeps it in hand when the store refuses.
     async fn take(&mut self, held: Held) {
         let now = Instant::now();
-        while let Some((caller, command)) = self.owed.first().cloned() {
-            self.last_tag += 1;
-            if !self.commit(vec![Event::Command(caller, command, self.last_tag)], true).await {
-                self.held = Some((held, now + STORE_RETRY));
-                return;
-            }
-            self.owed.remove(0);
-        }
         let (done, over, caught_up) = match &held {
-            Held::Nothing => return,
+            Held::Nothing => (self.change(Vec::new(), true).await, false, false),
+            Held::Begun => {
+                let event = if self.fresh { Event::Begin } else { Event::Restored };
+                (self.change(vec![event], self.fresh).await, false, false)
+            }
             Held::Event(LinkEvent::StoppedEarly) => return self.tell_stopped(),
             Held::Event(LinkEvent::Lines(chunk)) => {
-                let last = chunk.lines.len().saturating_sub(1);
-                let events = chunk.lines.iter().enumerate().map(|(at, line)| {
-                    // Only the last line's end is known and needed: a chunk is committed whole.
-                    Event::Line(line, if at == last { chunk.to } else { self.state.spool.offset })
-                });
-                let events: Vec<_> = events.collect();
-                (self.change(events, false).await, false, false)
+                (self.change(vec![Event::Lines(chunk)], false).await, false, false)
             }
             Held::Event(LinkEvent::Up(standing)) => {
+                if self.adopting.is_some() {
+                    points::hit(Point::AdoptUp);
+                }
                 self.up = true;
                 self.sent = standing.last_in_seq;
                 (self.change(vec![Event::Up(standing)], false).await, false, false)
@@ -399,6 +457,7 @@ impl Task {
                 (self.change(vec![Event::Blocked(*blocked)], false).await, false, false)
             }
             Held::Event(LinkEvent::Gone(gone)) => {
+                points::hit(Point::CloseGone);
                 (self.change(vec![Event::Gone(gone)], true).await, true, true)
             }
             Held::Started(Ok(())) => {
@@ -421,6 +480,7 @@ impl Task {
             self.up = false;
         }
         if caught_up && self.adopting.take().is_some() {
+            points::hit(Point::AdoptDone);
             let parked = std::mem::take(&mut self.parked);
             let events: Vec<_> = parked
                 .into_iter()
@@ -463,5 +523,44 @@ async fn join(starting: &mut Option<JoinHandle<Result<(), LaunchError>>>) -> Res
             Err(LaunchError::Runner { runner: "vibes-runner".to_owned(), why: error.to_string() })
         }),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{event::Answer, tests::case::plan};
+    use vibes_protocol::model::{ClientId, Decision};
+
+    #[tokio::test]
+    async fn a_flood_leaves_places_for_what_stops_an_agent() {
+        // Nobody takes anything out: the session's task has its hands full.
+        let (inbox, mut requests) = mpsc::channel(INBOX);
+        let state = State::new(SessionId::random(), plan(), 1, 0);
+        let summary = Arc::new(RwLock::new(Arc::new(state.info())));
+        let feed = Feed::new(0, &Arc::default());
+        let handle =
+            SessionHandle { id: state.body.id, no: 1, feed, inbox, summary, given_up: Default::default() };
+        let caller = Caller { client: ClientId::random(), identity: None, pid: None, token_hash: None };
+        for _ in 0..2 * INBOX {
+            drop(handle.ask(&caller, Command::Look, None));
+        }
+        let refused = handle.ask(&caller, Command::WaitReady, None).await;
+        assert_eq!(refused.map_err(|error| error.code).err(), Some(ErrorCode::Busy));
+        let answer = |decision| {
+            let (permission_id, hash) = ("p".to_owned(), "00".to_owned());
+            let answer =
+                Answer { permission_id, hash, option_id: None, decision: Some(decision), message: None };
+            Command::Answer(Box::new(answer))
+        };
+        assert!(handle.ask(&caller, answer(Decision::AllowOnce), None).await.is_err(), "an allowance waits");
+        let stops = [Command::Kill, Command::Interrupt, Command::Finish, answer(Decision::RejectOnce)];
+        let stops = stops.into_iter().chain([Command::Suspend { now: true }]);
+        let count = stops.map(|stop| drop(handle.ask(&caller, stop, None))).count();
+        let mut waiting = 0;
+        while requests.try_recv().is_ok() {
+            waiting += 1;
+        }
+        assert_eq!(waiting, INBOX - FOR_STOPS + count, "all of these got in");
     }
 }

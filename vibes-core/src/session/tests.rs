@@ -1,9 +1,12 @@
 //! The state function as tables of cases: no runtime, no files, no clock.
 
-mod case;
+pub(super) mod case;
+mod clock;
 mod commands;
+mod hostile;
 mod people;
 mod permissions;
+mod preview;
 
 mod regressions;
 mod stopping;

@@ -6,6 +6,15 @@ fn opening() -> Opening {
     Opening { cwd: "/tmp".into(), options: Map::new(), version: "0".into() }
 }
 
+/// A question with this JSON as its id.
+fn asking(id: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"session/request_permission","params":{{"sessionId":"s",
+        "toolCall":{{"toolCallId":"t","title":"claim","kind":"execute","rawInput":{{"command":"ls"}}}},
+        "options":[{{"optionId":"a","kind":"allow_once","name":"Allow"}}]}}}}"#
+    )
+}
+
 /// A codec and what it sent, driven by lines.
 struct Peer {
     acp: Acp,
@@ -17,13 +26,18 @@ impl Peer {
         Self { acp: Acp::default(), out: Outgoing::after(0) }
     }
 
-    fn say(&mut self, line: Value) -> Vec<AgentEvent> {
+    fn say(&mut self, line: Value) -> Vec<AgentEvent<'static>> {
         self.raw(line.to_string().as_bytes())
     }
 
-    fn raw(&mut self, line: &[u8]) -> Vec<AgentEvent> {
-        let mut events = Vec::new();
+    fn raw(&mut self, line: &[u8]) -> Vec<AgentEvent<'static>> {
+        // Lent to the events; a test ends soon.
+        let line: &'static [u8] = line.to_vec().leak();
+        let (glanced, mut events) = (self.acp.glance(line), Vec::new());
         self.acp.decode(line, &mut events, &mut self.out);
+        if let Some(event) = glanced {
+            assert_eq!(events, [event], "a glance sees what a careful look sees");
+        }
         events
     }
 
@@ -121,6 +135,18 @@ fn a_failed_resume_falls_back_to_load_and_then_to_a_new_conversation() {
 }
 
 #[test]
+fn an_agent_that_wants_credentials_says_how_to_bring_them() {
+    let mut peer = Peer::new();
+    peer.acp.start(opening(), &mut peer.out);
+    let ways = json!([{"id": "key", "name": "Use OPENAI_API_KEY"}, {"id": "login", "name": "Log in"}]);
+    peer.say(json!({"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"authMethods":ways}}));
+    let events =
+        peer.say(json!({"jsonrpc":"2.0","id":2,"error":{"code":-32000,"message":"Authentication required"}}));
+    let [AgentEvent::StartFailed(why)] = &events[..] else { panic!("{events:?}") };
+    assert!(why.ends_with("it wants credentials: Use OPENAI_API_KEY; Log in"), "{why}");
+}
+
+#[test]
 fn a_turn_runs_from_prompt_to_result() {
     let mut peer = Peer::opened();
     peer.acp.prompt(&[json!({"type":"text","text":"hi"})], &mut peer.out);
@@ -129,7 +155,7 @@ fn a_turn_runs_from_prompt_to_result() {
     let update = json!({"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"yo"},"x":1});
     let events = peer
         .say(json!({"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":update}}));
-    assert_eq!(events, [AgentEvent::Update { raw: update.to_string(), hint: Hint::Text("yo".into()) }]);
+    assert_eq!(events, [AgentEvent::Update { raw: &update.to_string(), hint: Hint::Text("yo".into()) }]);
     let events = peer.say(json!({"jsonrpc":"2.0","id":prompt["id"],"result":{"stopReason":"end_turn",
         "usage":{"inputTokens":3,"outputTokens":4},"_meta":{"vibes":{"exit_code":7}}}}));
     let [AgentEvent::TurnEnded(Ok(result))] = &events[..] else { panic!("{events:?}") };
@@ -139,36 +165,137 @@ fn a_turn_runs_from_prompt_to_result() {
 }
 
 #[test]
-fn questions_keep_their_id_whatever_its_type() {
-    for id in [json!(0), json!("uuid"), json!(-5), json!(null)] {
+fn fault_49_ids_come_back_byte_for_byte_and_what_is_no_id_is_refused() {
+    for id in ["0", "\"uuid\"", "-5", "null", "9223372036854775807", "18446744073709551615", r#""\u0061\/b""#]
+    {
         let mut peer = Peer::opened();
-        let line = json!({"jsonrpc":"2.0","id":id,"method":"session/request_permission","params":{"sessionId":"s",
-            "toolCall":{"toolCallId":"t","title":"claim","kind":"execute","rawInput":{"command":"ls"}},
-            "options":[{"optionId":"a","kind":"allow_once","name":"Allow"}]}});
-        let events = peer.say(line);
-        // A null id cannot be told from a notification by the envelope; it is kept, not answered.
-        if id.is_null() {
-            assert!(matches!(events[..], [AgentEvent::Unparsed { .. }]));
-            continue;
-        }
+        let events = peer.raw(asking(id).as_bytes());
         let [AgentEvent::Permission(question)] = &events[..] else { panic!("{events:?}") };
         assert_eq!((&question.tool[..], &question.raw_input["command"]), ("execute", &json!("ls")));
         peer.acp.answer(&question.rpc_id, Some("a"), &mut peer.out);
-        let sent = peer.sent().remove(0);
-        assert_eq!(sent["id"], id);
+        let (_, sent) = peer.out.frames.pop().unwrap();
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"#)), "{sent}");
+        let sent: Value = serde_json::from_str(&sent).unwrap();
         assert_eq!(sent["result"]["outcome"], json!({"outcome":"selected","optionId":"a"}));
+    }
+    let long = format!("\"{}\"", "x".repeat(rpc::MAX_ID));
+    for (id, echoed) in [
+        ("1.5", "1.5"),
+        ("1e999", "1e999"),
+        ("18446744073709551616", "18446744073709551616"),
+        ("true", "null"),
+        ("{}", "null"),
+        ("[1]", "null"),
+        (&long, "null"),
+    ] {
+        let events = Peer::opened().raw(asking(id).as_bytes());
+        let [AgentEvent::Unparsed { refusal: Some(refusal), .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(refusal.code, rpc::INVALID_REQUEST, "{id}");
+        assert_eq!(serde_json::to_string(&refusal.id).unwrap(), echoed);
     }
 }
 
 #[test]
-fn what_is_not_served_is_refused_and_what_is_broken_is_kept() {
+fn fault_48_a_batch_is_refused_once_and_none_of_it_is_done() {
+    let call = asking("1");
+    for batch in
+        ["[]".to_owned(), format!("[{call},{call}]"), format!("[[{call}]]"), "[1,{},null]".to_owned()]
+    {
+        let events = Peer::opened().raw(batch.as_bytes());
+        let [AgentEvent::Unparsed { refusal: Some(refusal), .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((refusal.code, &refusal.id), (rpc::INVALID_REQUEST, &RpcId::null()), "{batch}");
+    }
+    let events = Peer::opened().raw(b"[info] starting");
+    assert!(matches!(&events[..], [AgentEvent::Unparsed { refusal: None, .. }]), "noise is nobody's request");
+}
+
+#[test]
+fn fault_45_46_what_a_client_could_not_read_is_kept_aside() {
+    let deep = format!("{}{}", "[".repeat(rpc::MAX_DEPTH), "]".repeat(rpc::MAX_DEPTH));
+    let unreadable = [r#""\ud800""#, "1e999", "-1e999", r#"{"\udc00":1}"#, &deep];
+    for value in unreadable {
+        let update = format!(r#"{{"sessionUpdate":"x","v":{value}}}"#);
+        let line = format!(r#"{{"jsonrpc":"2.0","method":"session/update","params":{{"update":{update}}}}}"#);
+        let events = Peer::opened().raw(line.as_bytes());
+        assert!(matches!(&events[..], [AgentEvent::Unparsed { refusal: None, .. }]), "{line}: {events:?}");
+        let line = asking("7").replace("\"ls\"", value);
+        let events = Peer::opened().raw(line.as_bytes());
+        let [AgentEvent::Unparsed { refusal: Some(refusal), .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(refusal.code, rpc::INVALID_PARAMS);
+    }
+    // What comes through can be read by a client, wrapped as deep as the daemon ever wraps it.
+    let depth = rpc::MAX_DEPTH - 3;
+    let deepest = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for value in [deepest.as_str(), r#""\ud83d\ude00\u2028\u0000""#, "1e308", r#"{"a":1,"a":2}"#] {
+        let update = format!(r#"{{"sessionUpdate":"x","v":{value}}}"#);
+        let line = format!(r#"{{"jsonrpc":"2.0","method":"session/update","params":{{"update":{update}}}}}"#);
+        let events = Peer::opened().raw(line.as_bytes());
+        let [AgentEvent::Update { raw, .. }] = &events[..] else { panic!("{line}: {events:?}") };
+        assert_eq!(*raw, update, "verbatim");
+        let wrapped = format!("{}{raw}{}", "[".repeat(20), "]".repeat(20));
+        serde_json::from_str::<Value>(&wrapped).unwrap();
+    }
+}
+
+#[test]
+fn fault_57_what_is_about_another_conversation_is_kept_apart() {
+    let update = |conversation: Value| {
+        json!({"jsonrpc":"2.0","method":"session/update","params":{"sessionId":conversation,"update":{
+            "sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"x"}}}})
+    };
+    let mut peer = Peer::opened();
+    assert!(matches!(&peer.say(update(json!("s")))[..], [AgentEvent::Update { .. }]));
+    assert!(matches!(&peer.say(update(json!("other")))[..], [AgentEvent::Unparsed { refusal: None, .. }]));
+    let events = peer.raw(asking("1").replace("\"s\"", "\"other\"").as_bytes());
+    assert!(matches!(&events[..], [AgentEvent::Unparsed { refusal: Some(_), .. }]), "{events:?}");
+}
+
+#[test]
+fn what_enters_the_state_is_bounded() {
+    let mut peer = Peer::opened();
+    let many: Vec<Value> =
+        (0..20_000).map(|n| json!({"id": n.to_string(), "currentValue": "x", "options": []})).collect();
+    let update = json!({"sessionUpdate":"config_option_update","configOptions":many});
+    let events = peer.say(json!({"jsonrpc":"2.0","method":"session/update","params":{"update":update}}));
+    assert!(matches!(&events[..], [AgentEvent::Update { hint: Hint::None, .. }]), "recorded all the same");
+    assert_eq!(peer.acp.options.len(), 1);
+    for n in 0..100 {
+        let option = json!({"id": format!("o{n}"), "currentValue": "x", "options": []});
+        let update = json!({"sessionUpdate":"config_option_update","configOptions":[option]});
+        peer.say(json!({"jsonrpc":"2.0","method":"session/update","params":{"update":update}}));
+    }
+    assert_eq!(
+        peer.acp.options.len(),
+        2,
+        "a list of options replaces the earlier one; the mode is another matter"
+    );
+    let line = asking("1").replace("\"ls\"", &format!("\"{}\"", "x".repeat(MAX_QUESTION)));
+    let events = peer.raw(line.as_bytes());
+    assert!(matches!(&events[..], [AgentEvent::Unparsed { refusal: Some(_), .. }]));
+    let mut peer = Peer::new();
+    peer.acp.start(opening(), &mut peer.out);
+    peer.say(json!({"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1}}));
+    let events =
+        peer.say(json!({"jsonrpc":"2.0","id":2,"result":{"sessionId":"s".repeat(MAX_CONVERSATION + 1)}}));
+    assert!(matches!(&events[..], [AgentEvent::StartFailed(_)]), "{events:?}");
+    let mut peer = Peer::opened();
+    peer.acp.prompt(&[json!({"type":"text","text":"hi"})], &mut peer.out);
+    let id = peer.sent()[0]["id"].clone();
+    let events =
+        peer.say(json!({"jsonrpc":"2.0","id":id,"error":{"code":1,"message":"m".repeat(1_000_000)}}));
+    let [AgentEvent::TurnEnded(Err(why))] = &events[..] else { panic!("{}", events.len()) };
+    assert!(why.len() < 3_000);
+}
+
+#[test]
+fn fault_46_47_what_is_not_served_is_refused_and_what_is_broken_is_kept() {
     let mut peer = Peer::opened();
     let events = peer.say(json!({"jsonrpc":"2.0","id":9,"method":"fs/read_text_file","params":{}}));
-    assert_eq!(events, [AgentEvent::Refused { method: "fs/read_text_file".into() }]);
-    assert_eq!(peer.sent()[0]["error"]["code"], -32601);
-    let broken: [&[u8]; 8] = [
+    let [AgentEvent::Refused { method, refusal }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((method.as_str(), refusal.code), ("fs/read_text_file", METHOD_NOT_FOUND));
+    let broken: [&[u8]; 7] = [
         b"garbage",
-        b"[]",
         b"{}",
         b"{\"id\":77,\"result\":1}",
         b"{\"method\":\"session/update\"}",
@@ -189,11 +316,11 @@ fn what_is_not_served_is_refused_and_what_is_broken_is_kept() {
 }
 
 #[test]
-fn an_unknown_update_is_forwarded_verbatim() {
+fn fault_47_an_unknown_update_is_forwarded_verbatim() {
     let mut peer = Peer::opened();
     let update = json!({"sessionUpdate":"from_the_future","z":1,"a":[null]});
     let events = peer.say(json!({"jsonrpc":"2.0","method":"session/update","params":{"update":update}}));
-    assert_eq!(events, [AgentEvent::Update { raw: update.to_string(), hint: Hint::None }]);
+    assert_eq!(events, [AgentEvent::Update { raw: &update.to_string(), hint: Hint::None }]);
 }
 
 #[test]
@@ -205,4 +332,40 @@ fn state_survives_serialisation_with_its_open_calls() {
     peer.acp = serde_json::from_str(&saved).unwrap();
     let events = peer.say(json!({"jsonrpc":"2.0","id":id,"result":{"stopReason":"end_turn"}}));
     assert!(matches!(events[..], [AgentEvent::TurnEnded(Ok(_))]));
+}
+
+/// `Peer::raw` compares the two.
+#[test]
+fn a_glance_is_as_careful_as_a_careful_look() {
+    let mut peer = Peer::opened();
+    let deep = format!("{}{}", "[".repeat(150), "]".repeat(150));
+    let mut told = 0;
+    for update in [
+        r#"{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"a \"b\" \u00e9"}}"#,
+        r#"{"content":{"text":"before its kind"},"sessionUpdate":"agent_message_chunk"}"#,
+        r#"{"sessionUpdate":"agent_message_chunk","content":{"text":7}}"#,
+        r#"{"sessionUpdate":"agent_message_chunk","content":"words"}"#,
+        r#"{"sessionUpdate":"agent_message_chunk","content":null}"#,
+        r#"{"sessionUpdate":"tool_call","content":[{"type":"diff","text":"no words"}]}"#,
+        r#"{"sessionUpdate":"tool_call","content":[],"sessionUpdate":"plan"}"#,
+        r#"{"sessionUpdate":"agent_message_chunk","content":{"text":"lone \ud800"}}"#,
+        r#"{"sessionUpdate":"agent_message_chunk","n":1e999}"#,
+        &format!(r#"{{"sessionUpdate":"agent_message_chunk","deep":{deep}}}"#),
+        r#"{"sessionUpdate":null}"#,
+        r#"{"sessionUpdate":"current_mode_update","currentModeId":"ask"}"#,
+        "[1]",
+        "null",
+    ] {
+        for around in [
+            r#"{"method":"session/update","params":{"sessionId":"s","update":@}}"#,
+            r#"{"method":"session/update","params":{"update":@,"sessionId":"another"}}"#,
+            r#"{"id":null,"method":"session/update","params":{"update":@}}"#,
+            r#"{"id":3,"method":"session/update","params":{"update":@}}"#,
+            r#"  {"method":"session\/update","params":{"update":@}} "#,
+        ] {
+            let events = peer.raw(around.replace('@', update).as_bytes());
+            told += events.iter().filter(|event| matches!(event, AgentEvent::Update { .. })).count();
+        }
+    }
+    assert!(told > 10, "{told}");
 }

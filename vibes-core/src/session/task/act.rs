@@ -5,12 +5,14 @@
 
 use super::{
     COLLECT_EVERY, Caller, CodedError, Command, Effect, ErrorCode, Event, Held, Instant, Launch, Link,
-    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, Reply, STORE_RETRY, Saved, StoreError, Tag, Task,
+    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, Reply, STORE_RETRY, Saved, State, StoreError, Tag,
+    Task,
 };
 use crate::{
     agent::launch,
-    clock::now_ms,
+    clock,
     journal::{Append, Change, Slab, group},
+    points::{self, Point},
     session::step::{LADDER_MS, Out, step},
 };
 use sha2::{Digest, Sha256};
@@ -18,6 +20,10 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
+use vibes_protocol::model::SessionState;
+
+/// The tag of a command that nobody waits for.
+const UNASKED: Tag = 0;
 
 /// Gives the runner the frames after `sent`, and the number of the last one given.
 fn write_after(link: &Link, outbox: &BTreeMap<u64, Vec<u8>>, sent: u64) -> u64 {
@@ -53,15 +59,19 @@ impl Task {
 
     /// Computes a change on a copy, commits it, adopts it, acts on it. `false` when the store refused.
     pub(super) async fn commit(&mut self, events: Vec<Event<'_>>, sync: bool) -> bool {
-        let now = now_ms();
+        let now = clock::now();
         let mut next = self.state.clone();
         let mut out = Out::default();
         let mut asked = Vec::new();
-        let mut stops = false;
+        // What is owed comes before what came after it, and makes the same frames of the same numbers again.
+        let owed = std::mem::take(&mut self.owed);
+        let sync = sync || !owed.is_empty();
+        for (caller, command) in owed.clone() {
+            step(&mut next, now, Event::Command(caller, command, UNASKED), &mut out);
+        }
         for event in events {
             if let Event::Command(_, command, tag) = &event {
-                asked.push(*tag);
-                stops |= self.acts_first(command);
+                asked.push((*tag, self.acts_first(command)));
             }
             step(&mut next, now, event, &mut out);
         }
@@ -80,23 +90,23 @@ impl Task {
             self.send_frames();
             return true;
         }
-        let mut group_body = Vec::new();
-        let mut frames = group::Frames::default();
-        for (seq, fact) in (self.state.head + 1..).zip(&out.facts) {
-            group::push_record(&mut group_body, now, fact);
-            frames.push(&next.body.id, next.epoch, seq, now, fact);
-        }
+        let recorded = !out.facts.is_empty();
+        let frames = recorded.then(|| {
+            let mut frames = group::Frames::of(&next.body.id);
+            frames.extend(next.epoch, self.state.head + 1, &out.facts);
+            frames
+        });
         let change = Change {
             session: self.no,
             expect: (self.state.head, self.state.spool),
             head: next.head,
             spool: next.spool,
             last_ms: next.last_ms,
-            append: (!out.facts.is_empty()).then(|| Append {
+            append: recorded.then(|| Append {
                 first: self.state.head + 1,
                 last: next.head,
                 epoch: next.epoch,
-                body: group_body,
+                body: out.facts.body,
             }),
             body,
             rows,
@@ -104,11 +114,17 @@ impl Task {
         };
         match self.at.writer.commit(change).await {
             Ok(committed) => {
+                points::hit(self.point_of(&next, !asked.is_empty()));
                 let visible = next.body != self.state.body || next.ownership != self.state.ownership;
                 let first = self.state.head + 1;
                 self.saved = Saved::of(&next);
                 self.state = next;
-                if !out.facts.is_empty() {
+                if !owed.is_empty() {
+                    // The runner has them and says so once more.
+                    let first = self.state.outbox.keys().next().copied().unwrap_or(self.sent + 1);
+                    self.sent = self.sent.min(first.saturating_sub(1));
+                }
+                if let Some(frames) = frames {
                     let (bytes, ends) = frames.freeze();
                     let (last, epoch) = (self.state.head, self.state.epoch);
                     // The summary first: whoever is woken by the records finds the list telling the same.
@@ -116,6 +132,7 @@ impl Task {
                         self.refresh();
                     }
                     self.feed.publish(Slab { first, last, epoch, bytes, ends: ends.into() });
+                    points::hit(Point::IngestNotified);
                 }
                 self.notice_owed = true;
                 if visible || self.noticed.elapsed() >= NOTICE_EVERY {
@@ -136,16 +153,34 @@ impl Task {
                 } else {
                     ErrorCode::StoreFailed
                 };
-                for tag in asked {
-                    let message = if stops {
-                        "the disk is full: it is carried out, and recorded when there is room".to_owned()
-                    } else {
-                        error.to_string()
+                self.owed = owed;
+                for (tag, acts_first) in asked {
+                    let message = match acts_first {
+                        true => format!("it is carried out, and recorded when that can be done: {error}"),
+                        false => error.to_string(),
                     };
                     self.answer(tag, Err(CodedError::new(code, message)));
                 }
                 false
             }
+        }
+    }
+
+    /// Which point the commit of `next` is.
+    fn point_of(&self, next: &State, asked: bool) -> Point {
+        let starting = |state: &State| state.body.state == SessionState::Starting;
+        if next.body.stopping.is_some() && self.state.body.stopping.is_none() {
+            Point::CloseBegun
+        } else if starting(&self.state) && !starting(next) {
+            Point::NewAcpInit
+        } else if next.pending.len() > self.state.pending.len() {
+            Point::PermIngested
+        } else if asked && next.pending.len() < self.state.pending.len() {
+            Point::PermCommitted
+        } else if asked {
+            Point::CmdCommitted
+        } else {
+            Point::IngestCommitted
         }
     }
 
@@ -165,22 +200,23 @@ impl Task {
     /// A full disk cannot keep a person from stopping an agent: the stop goes out although nothing could be recorded,
     /// and is owed to the journal. What the agent then does is taken in like anything else, after it.
     pub(super) fn stop_unrecorded(&mut self, caller: Caller, command: Command) {
-        let mut next = self.state.clone();
+        let (mut next, now) = (self.state.clone(), clock::now());
+        for (caller, command) in self.owed.clone() {
+            step(&mut next, now, Event::Command(caller, command, UNASKED), &mut Out::default());
+        }
         let mut out = Out::default();
-        step(&mut next, now_ms(), Event::Command(caller.clone(), command.clone(), 0), &mut out);
+        step(&mut next, now, Event::Command(caller.clone(), command.clone(), UNASKED), &mut out);
         let refused = out.effects.iter().any(|effect| matches!(effect, Effect::Reply(_, Err(_))));
-        if refused
-            || self
-                .owed
-                .iter()
-                .any(|(_, owed)| std::mem::discriminant(owed) == std::mem::discriminant(&command))
-        {
+        let kind = std::mem::discriminant(&command);
+        // Two answers are to two questions; a second stop of the same kind adds nothing.
+        let twice = !matches!(command, Command::Answer(_))
+            && self.owed.iter().any(|(_, owed)| std::mem::discriminant(owed) == kind);
+        if refused || twice {
             return;
         }
         if let Some(link) = &self.link {
             self.sent = write_after(link, &next.outbox, self.sent);
-            // The runner has these numbers now: they are never given to other frames.
-            self.state.body.last_frame = next.body.last_frame;
+            // The runner has these numbers now: nothing is recorded before what is owed, which takes them again.
             if !matches!(command, Command::Interrupt | Command::Answer(_)) {
                 let (eof_ms, term_ms) = LADDER_MS;
                 link.order(Order::Stop { eof_ms, term_ms });
@@ -216,6 +252,7 @@ impl Task {
                     {
                         tracing::warn!(dir = %dir.display(), %error, "a runner's directory stays");
                     }
+                    points::hit(Point::CloseDirRemoved);
                 }
                 Effect::Pack => self.at.writer.pack(self.no, self.state.head),
             }

@@ -3,7 +3,12 @@
 //! No runtime, no files, no clock: time is a number that a case sets.
 
 use crate::{
-    agent::{link::Gone, spool::Line},
+    agent::{
+        acp::HUSH_MS,
+        link::Gone,
+        spool::{Chunk, Line},
+    },
+    clock::Moment,
     ownership::Joiner,
     session::{
         event::{Answer, Caller, Command, Effect, Event, Plan, Reply, Tag},
@@ -143,6 +148,10 @@ pub struct Sent {
 pub struct Case {
     pub state: State,
     pub now: i64,
+    /// How far the wall clock is ahead of that.
+    pub skew: i64,
+    /// The time of the last record.
+    pub told: i64,
     /// Every fact, in order: the first is number 1.
     pub facts: Vec<Value>,
     /// Effects since [`Case::effects`] was last called, replies aside.
@@ -172,6 +181,8 @@ impl Case {
         Self {
             state,
             now: T0,
+            skew: 0,
+            told: 0,
             facts: Vec::new(),
             done: Vec::new(),
             replies: BTreeMap::new(),
@@ -219,9 +230,15 @@ impl Case {
         let before = (self.state.head, self.state.body.generation, self.state.body.last_frame);
         let mut out = Out::default();
         self.mark = self.facts.len();
-        step(&mut self.state, self.now, event, &mut out);
-        assert_eq!(self.state.head, before.0 + out.facts.len() as u64, "the head counts the facts");
-        self.facts.extend(out.facts.iter().map(|fact| serde_json::from_slice::<Value>(fact).unwrap()));
+        let at = Moment { wall_ms: self.now + self.skew, steady_ms: self.now };
+        step(&mut self.state, at, event, &mut out);
+        assert_eq!(self.state.head, before.0 + out.facts.count, "the head counts the facts");
+        for (at_ms, _) in out.facts.records() {
+            assert!(at_ms >= self.told, "the time of records never falls");
+            self.told = at_ms;
+        }
+        self.facts
+            .extend(out.facts.records().map(|(_, fact)| serde_json::from_slice::<Value>(fact).unwrap()));
         let generation = self.state.body.generation;
         if generation == before.1 {
             assert!(self.state.body.last_frame >= before.2, "frame numbers never go back");
@@ -293,7 +310,12 @@ impl Case {
 
     pub fn raw(&mut self, line: &[u8]) {
         self.offset += line.len() as u64 + 1;
-        self.feed(Event::Line(&Line::Whole(line.to_vec()), self.offset));
+        self.line(Line::Whole(line.to_vec().into()), self.offset);
+    }
+
+    /// The agent wrote a line of whatever kind, which ends there.
+    pub fn line(&mut self, line: Line, to: u64) {
+        self.feed(Event::Lines(&Chunk { lines: vec![line], to }));
     }
 
     pub fn gone(&mut self, gone: Gone) {
@@ -325,6 +347,9 @@ impl Case {
             json!({"sessionId": "s", "modes": {"currentModeId": "ask",
                 "availableModes": [{"id": "ask", "name": "Ask"}, {"id": "auto", "name": "Auto"}]}}),
         );
+        if open == "session/load" {
+            self.tick(self.now + HUSH_MS);
+        }
     }
 
     /// The number of the last frame of this generation with this method.

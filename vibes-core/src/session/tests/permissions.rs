@@ -174,7 +174,7 @@ fn an_interrupt_cancels_every_question_those_on_the_way_included() {
 }
 
 #[test]
-fn the_question_after_two_hundred_and_fifty_six_is_refused() {
+fn fault_59_the_question_after_two_hundred_and_fifty_six_is_refused() {
     let mut case = Case::processing();
     for n in 0..MAX_PENDING {
         case.request(json!(n));

@@ -1,9 +1,12 @@
 //! From the start of an agent to the end of its turns: the queue, interruptions, crashes, losses.
 
 use super::case::*;
-use crate::session::{
-    event::{Command, Event, Reply},
-    state::MAX_QUEUED,
+use crate::{
+    agent::acp::HUSH_MS,
+    session::{
+        event::{Command, Event, Reply},
+        state::MAX_QUEUED,
+    },
 };
 use serde_json::json;
 use vibes_protocol::model::{ErrorCode, Link, SessionState::*, SuspendReason};
@@ -201,7 +204,7 @@ fn once_finishes_after_the_first_turn_but_not_before_what_waits() {
 }
 
 #[test]
-fn a_crash_in_a_turn_fails_the_turn_and_starts_the_agent_at_most_three_times_a_minute() {
+fn fault_07_a_crash_in_a_turn_fails_the_turn_and_starts_the_agent_at_most_three_times_a_minute() {
     let mut case = Case::idle();
     for crash in 1..=3 {
         case.ok(ANN, input("x"));
@@ -250,6 +253,52 @@ fn an_agent_started_again_takes_up_its_conversation() {
 }
 
 #[test]
+fn history_that_is_told_after_the_agent_said_it_was_through_is_history_all_the_same() {
+    let chunk = json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update":
+        {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "hi"}}}});
+    let mut case = Case::processing();
+    case.exit(1);
+    case.live();
+    case.ok(ANN, input("go on"));
+    case.result("initialize", json!({"protocolVersion": 1, "agentCapabilities": {"loadSession": true}}));
+    case.result("session/load", json!({}));
+    // It tells on and on, never silent for long.
+    for _ in 0..3 {
+        case.tick(case.now + HUSH_MS - 1);
+        case.say(chunk.clone());
+        assert_eq!(case.kinds(), [""; 0]);
+    }
+    // The next daemon takes over late, and finds more of it in the spool.
+    case.feed(Event::Restored);
+    case.tick(case.now + 10 * HUSH_MS);
+    case.say(chunk.clone());
+    case.feed(Event::CaughtUp);
+    assert_eq!(case.kinds(), [""; 0]);
+    assert!(case.last("session/prompt").is_none(), "the prompt waits for the end of the history");
+    case.tick(case.state.next_deadline_ms().expect("it is waited for"));
+    assert_eq!(case.kinds(), ["agent_ready", "state_changed", "turn_started", "state_changed"]);
+    case.say(chunk);
+    assert_eq!(case.kinds(), ["update"]);
+}
+
+#[test]
+fn how_things_stand_is_news_during_a_history_and_does_not_put_its_end_off() {
+    let mut case = Case::processing();
+    case.exit(1);
+    case.live();
+    case.result("initialize", json!({"protocolVersion": 1, "agentCapabilities": {"loadSession": true}}));
+    case.result("session/load", json!({}));
+    let told = case.state.next_deadline_ms().expect("it is waited for");
+    case.tick(told - 1);
+    case.say(json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update":
+        {"sessionUpdate": "available_commands_update", "availableCommands": []}}}));
+    assert_eq!(case.kinds(), ["update"]);
+    case.tick(told);
+    case.stands(Idle);
+    assert_eq!(case.state.next_deadline_ms(), None);
+}
+
+#[test]
 fn an_agent_that_lost_its_memory_says_so() {
     let mut case = Case::processing();
     case.exit(1);
@@ -274,7 +323,7 @@ fn a_clean_exit_while_idle_suspends_and_input_goes_on() {
 }
 
 #[test]
-fn a_clean_exit_in_the_middle_of_a_turn_is_a_crash() {
+fn fault_07_a_clean_exit_in_the_middle_of_a_turn_is_a_crash() {
     let mut case = Case::processing();
     case.exit(0);
     assert_eq!(case.fact("turn_ended")["outcome"], "failed");
@@ -348,7 +397,7 @@ fn a_start_that_fails_tells_why_and_whose_fault() {
 }
 
 #[test]
-fn a_program_that_cannot_be_started_fails_with_the_systems_words() {
+fn fault_07_a_program_that_cannot_be_started_fails_with_the_systems_words() {
     let mut case = Case::starting();
     case.live();
     let mut gone = exited(-1, 0);
@@ -436,17 +485,17 @@ fn a_line_that_is_not_understood_is_kept_and_changes_nothing_else() {
     assert_eq!(case.kinds(), ["unparsed"]);
     case.raw(b"");
     assert_eq!(case.kinds(), [""; 0]);
-    case.feed(Event::Line(&crate::agent::spool::Line::Torn(b"{\"jsonrpc\"".to_vec()), 9));
+    case.line(crate::agent::spool::Line::Torn(b"{\"jsonrpc\"".to_vec()), 9);
     assert_eq!(case.kinds(), ["unparsed"]);
     let oversize =
         crate::agent::spool::Line::Oversize { head: b"{".to_vec(), bytes: 17 << 20, sha256: "00".into() };
-    case.feed(Event::Line(&oversize, 9));
+    case.line(oversize, 9);
     assert_eq!(case.fact("unparsed")["bytes"], 17 << 20);
     case.stands(Processing);
 }
 
 #[test]
-fn a_request_that_is_not_served_is_refused_and_recorded() {
+fn fault_47_a_request_that_is_not_served_is_refused_and_recorded() {
     let mut case = Case::processing();
     case.say(json!({"jsonrpc": "2.0", "id": "f", "method": "fs/read_text_file", "params": {}}));
     assert_eq!(case.kinds(), ["agent_request_refused"]);
@@ -454,7 +503,7 @@ fn a_request_that_is_not_served_is_refused_and_recorded() {
 }
 
 #[test]
-fn a_second_response_to_the_same_prompt_is_kept_and_ignored() {
+fn fault_50_a_second_response_to_the_same_prompt_is_kept_and_ignored() {
     let mut case = Case::processing();
     let call = case.last("session/prompt").unwrap();
     case.end_turn("end_turn");

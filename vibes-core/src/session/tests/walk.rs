@@ -155,6 +155,9 @@ impl Walk {
             30..36 => {
                 let jumps = [0, 1, 100, 1_999, 2_000, 2_001, 61_000];
                 let by = *self.dice.pick(&jumps).expect("there are some");
+                // Somebody sets the clock: by 400 days, by a day back, and right again.
+                let skews = [0, 0, 34_560_000_000, -86_400_000];
+                self.case.skew = *self.dice.pick(&skews).expect("there are some");
                 self.case.tick(self.case.now + by);
                 format!("tick {by}")
             }
@@ -323,8 +326,8 @@ impl Walk {
                 "blocked".to_owned()
             }
             10 => {
-                self.case
-                    .feed(Event::Line(&Line::Torn(b"{\"torn".to_vec()), self.case.state.spool.offset + 6));
+                let to = self.case.state.spool.offset + 6;
+                self.case.line(Line::Torn(b"{\"torn".to_vec()), to);
                 "torn".to_owned()
             }
             11..45 => self.answer(),

@@ -5,10 +5,11 @@
 use crate::paths;
 use anyhow::Context;
 use serde::Deserialize;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
 use vibes_protocol::paths::StateDir;
 
 /// How the daemon is set up.
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Its state.
     pub dir: StateDir,
@@ -16,12 +17,13 @@ pub struct Config {
     pub runner: PathBuf,
     /// Agents by name.
     pub agents: BTreeMap<String, Agent>,
-    /// Environment for agents that are started without a client at hand.
-    pub fallback_env: BTreeMap<String, String>,
+    /// The daemon's own environment, for agents that are started without a client at hand: what an agent may have of it
+    /// is [`Config::own_env`].
+    own: BTreeMap<String, String>,
 }
 
 /// An agent that can be started.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
     /// The program and its arguments.
@@ -35,6 +37,9 @@ pub struct Agent {
     /// Environment it always gets.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Names of the client's environment that it gets besides those that every agent gets: credentials, most of all.
+    #[serde(default)]
+    pub pass_env: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,7 +70,8 @@ impl Config {
                         .with_context(|| format!("the configuration {}", path.display()))?;
                     agents.extend(file.agents);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                // A home that is no directory holds no configuration either.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
             }
         }
@@ -78,27 +84,68 @@ impl Config {
             {
                 let command: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
                 let name = agent.to_ascii_lowercase().replace('_', "-");
-                agents.insert(name, Agent { command, name: None, description: None, env: BTreeMap::new() });
+                agents.insert(name, Agent { command, ..Agent::default() });
             }
         }
         if let Some((name, _)) = agents.iter().find(|(_, agent)| agent.command.is_empty()) {
             anyhow::bail!("agents.{name}.command: the program is missing");
         }
-        // Everything but what concerns vibes itself: the daemon may have been started by a session manager whose
-        // environment is not the user's, so only the allow list is taken.
-        let fallback_env = std::env::vars().filter(|(name, _)| is_allowed(name)).collect();
-        Ok(Self { dir, runner, agents, fallback_env })
+        let may = |name: &String| {
+            is_allowed(name) || agents.values().any(|agent: &Agent| agent.pass_env.contains(name))
+        };
+        let own = std::env::vars().filter(|(name, _)| may(name)).collect();
+        Ok(Self { dir, runner, agents, own })
+    }
+
+    /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
+    /// daemon may have been started by a session manager, and what the agent is to be passed.
+    pub fn own_env(&self, agent: &str) -> BTreeMap<String, String> {
+        let passed = self.agents.get(agent).map_or(&[][..], |agent| &agent.pass_env);
+        let may = |name: &String| is_allowed(name) || passed.contains(name);
+        self.own
+            .iter()
+            .filter(|(name, _)| may(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// The daemon's own `PATH`.
+    pub fn path(&self) -> Option<&String> {
+        self.own.get("PATH")
     }
 }
 
+/// What programs that reach the network need where a proxy stands in between.
+const NETWORK: &[&str] = &[
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+];
+
+/// The agents that need no configuration, with the variables that their own documentation names.
 fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let agent = |command: &[&str], name: &str, description: &str| Agent {
-        command: command.iter().map(|part| (*part).to_owned()).collect(),
+        command: words(command),
         name: Some(name.to_owned()),
         description: Some(description.to_owned()),
-        env: BTreeMap::new(),
+        ..Agent::default()
     };
+    let passing =
+        |agent: Agent, names: &[&str]| Agent { pass_env: words(&[names, NETWORK].concat()), ..agent };
+    // It opens an HTTP server on the loopback that drives it, and asks nobody who they are unless it has a password.
+    let password = uuid::Uuid::new_v4().simple().to_string();
+    let guard = BTreeMap::from([("OPENCODE_SERVER_PASSWORD".to_owned(), password)]);
     let me = me.to_string_lossy();
+    let adapter = "through its adapter for the Agent Client Protocol";
+    let native = "speaks the Agent Client Protocol";
     BTreeMap::from([
         (
             "shell".into(),
@@ -106,10 +153,81 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
         ),
         (
             "claude".into(),
-            agent(&["claude-agent-acp"], "Claude Code", "through its adapter for the Agent Client Protocol"),
+            passing(
+                agent(&["claude-agent-acp"], "Claude Code", adapter),
+                &[
+                    "ANTHROPIC_API_KEY",
+                    "ANTHROPIC_AUTH_TOKEN",
+                    "ANTHROPIC_BASE_URL",
+                    "CLAUDE_CODE_OAUTH_TOKEN",
+                    "CLAUDE_CONFIG_DIR",
+                ],
+            ),
         ),
-        ("codex".into(), agent(&["codex-acp"], "Codex", "through its adapter for the Agent Client Protocol")),
-        ("gemini".into(), agent(&["gemini", "--acp"], "Gemini CLI", "speaks the Agent Client Protocol")),
-        ("opencode".into(), agent(&["opencode", "acp"], "OpenCode", "speaks the Agent Client Protocol")),
+        (
+            "codex".into(),
+            passing(
+                agent(&["codex-acp"], "Codex", adapter),
+                &["OPENAI_API_KEY", "CODEX_API_KEY", "CODEX_HOME"],
+            ),
+        ),
+        (
+            "gemini".into(),
+            passing(
+                agent(&["gemini", "--acp"], "Gemini CLI", native),
+                &[
+                    "GEMINI_API_KEY",
+                    "GOOGLE_API_KEY",
+                    "GOOGLE_APPLICATION_CREDENTIALS",
+                    "GOOGLE_CLOUD_LOCATION",
+                    "GOOGLE_CLOUD_PROJECT",
+                    "GOOGLE_GENAI_USE_VERTEXAI",
+                ],
+            ),
+        ),
+        (
+            "opencode".into(),
+            passing(
+                Agent { env: guard, ..agent(&["opencode", "acp"], "OpenCode", native) },
+                &[
+                    "ANTHROPIC_API_KEY",
+                    "GEMINI_API_KEY",
+                    "OPENAI_API_KEY",
+                    "OPENCODE_CONFIG",
+                    "XDG_CACHE_HOME",
+                    "XDG_CONFIG_HOME",
+                    "XDG_DATA_HOME",
+                    "XDG_STATE_HOME",
+                ],
+            ),
+        ),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_of_opencode_has_a_password_of_its_own() {
+        let password = || {
+            let mut presets = presets(std::path::Path::new("/bin/vibesd"));
+            presets.remove("opencode").and_then(|mut agent| agent.env.remove("OPENCODE_SERVER_PASSWORD"))
+        };
+        let first = password().expect("it has one");
+        assert!(first.len() >= 32);
+        assert_ne!(Some(first), password());
+    }
+
+    #[test]
+    fn an_agent_gets_what_it_is_passed_and_no_other_agents_keys() {
+        let agents = presets(std::path::Path::new("/bin/vibesd"));
+        let own = ["PATH", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
+        let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
+        let config = Config { dir, runner, agents, own: own.into() };
+        let names = |agent| config.own_env(agent).into_keys().collect::<Vec<_>>();
+        assert_eq!(names("codex"), ["OPENAI_API_KEY", "PATH"]);
+        assert_eq!(names("gemini"), ["GEMINI_API_KEY", "PATH"]);
+        assert_eq!(names("shell"), ["PATH"]);
+    }
 }

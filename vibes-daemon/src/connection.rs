@@ -1,11 +1,12 @@
 //! One client: a task that reads and answers, a task that writes.
 //!
 //! Invariant: nothing unasked is sent before the first answer; records come after the answer that began them; a subscription
-//! is a cursor that the writer pulls, so that a slow client holds 256 KiB and nobody up. A client that takes nothing
-//! for ten seconds is closed with the cursors to go on from. However a connection ends, its seats are given up or
+//! is a cursor that the writer pulls, so that a slow client holds the rest of one line and nobody up. What a client may
+//! take is in `budget`. However a connection ends, its seats are given up or
 //! kept for the grace it asked for.
 
 use crate::{
+    budget::{self, Gauge, Held, OUTSTANDING},
     clients::{self, Clients},
     dispatch,
     listen::{self, Visitor},
@@ -14,7 +15,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    os::fd::OwnedFd,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -28,19 +29,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use vibes_core::{
-    host,
+    caught, host,
     session::{Caller, Command, SessionHandle},
 };
 use vibes_protocol::{
     codec::{Line, LineBuffer, MAX_CLIENT_LINE},
     model::{ClientId, Epoch, Seq, SessionId},
-    wire::{ErrorCode, Message, read_request},
+    wire::{CodedError, ErrorCode, Message, read_request},
 };
 
-/// How many requests of one connection may wait for their answer to be written.
-pub const OUTSTANDING: usize = 64;
-/// How long a client may idle in the middle of a line.
-const HALF_LINE: Duration = Duration::from_secs(30);
 /// How often a client that closed its writing side is looked at: one that is altogether gone is a leave.
 const PROBE: Duration = Duration::from_millis(100);
 
@@ -74,6 +71,8 @@ pub struct Answer {
     pub bytes: Bytes,
     /// Held until then.
     pub permit: Option<OwnedSemaphorePermit>,
+    /// Its bytes, of this connection's and of all clients' share.
+    pub held: [Held; 2],
     /// Subscriptions that begin behind it.
     pub begin: Vec<Subscription>,
 }
@@ -101,11 +100,18 @@ pub struct Connection {
     /// It is over.
     pub(crate) over: CancellationToken,
     permits: Arc<Semaphore>,
+    /// Answers that are not written yet, in bytes.
+    waiting: Arc<Gauge>,
+    /// Some of them were.
+    pub(crate) room: Notify,
+    /// Held while a page of records is read for it.
+    pub(crate) page: tokio::sync::Mutex<()>,
     /// When the client was last heard.
     pub(crate) heard: Mutex<Instant>,
     /// The client closed its writing side; what it asked is still answered.
     pub(crate) half_closed: AtomicBool,
-    probe: OwnedFd,
+    /// The client sent what cannot be followed: the connection ends when it has heard so.
+    faulty: AtomicBool,
     introduced: AtomicBool,
     resumed: AtomicBool,
     /// Sessions in which this client was given a seat; what it must give up when it goes.
@@ -119,7 +125,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Serves one client until it is gone.
 pub async fn serve(server: Arc<Server>, visitor: Visitor) {
-    let Visitor { wire, pid, probe } = visitor;
+    let Visitor { wire, pid } = visitor;
     let caller = Caller { client: ClientId::random(), identity: None, pid, token_hash: None };
     let connection = Arc::new(Connection {
         board: AtomicU64::new(server.sessions.board().end()),
@@ -134,23 +140,40 @@ pub async fn serve(server: Arc<Server>, visitor: Visitor) {
         replaced: CancellationToken::new(),
         over: CancellationToken::new(),
         permits: Arc::new(Semaphore::new(OUTSTANDING)),
+        waiting: Gauge::new(budget::ANSWERS),
+        room: Notify::new(),
+        page: tokio::sync::Mutex::default(),
         heard: Mutex::new(Instant::now()),
         half_closed: AtomicBool::new(false),
-        probe,
+        faulty: AtomicBool::new(false),
         introduced: AtomicBool::new(false),
         resumed: AtomicBool::new(false),
         seats: Mutex::default(),
     });
     connection.server.sessions.board().listen(&connection.wake);
     connection.look_at_peer(pid);
-    let reading = tokio::spawn(connection.clone().read(wire.clone()));
-    crate::writer::write(&connection, &wire).await;
+    let mut reading = tokio::spawn(connection.clone().until_it_falls(connection.clone().read(wire.clone())));
+    // However the writing ends, the seats are given up.
+    caught(pin!(crate::writer::write(&connection, &wire))).await;
     connection.over.cancel();
+    if connection.faulty.load(Ordering::Acquire) {
+        // It may still be writing, and read only then: what it writes is dropped for a while.
+        let _ = rustix::net::shutdown(wire.inner(), rustix::net::Shutdown::Write);
+        let _ = tokio::time::timeout(budget::DRAIN, &mut reading).await;
+    }
     reading.abort();
     connection.leave_all().await;
 }
 
 impl Connection {
+    /// Does work of this connection. A panic in it ends the connection: the client comes back, instead of waiting for
+    /// what never comes.
+    pub(crate) async fn until_it_falls(self: Arc<Self>, work: impl Future<Output = ()>) {
+        if caught(pin!(work)).await.is_none() {
+            self.over.cancel();
+        }
+    }
+
     /// Who the client is.
     pub fn who(&self) -> Who {
         lock(&self.who).clone()
@@ -220,25 +243,63 @@ impl Connection {
     /// Puts an answer on its way out.
     pub fn answer(&self, message: &Message, permit: Option<OwnedSemaphorePermit>, begin: Vec<Subscription>) {
         let bytes = encode(message);
-        lock(&self.answers).push_back(Answer { bytes, permit, begin });
+        let held = [self.waiting.hold(bytes.len()), self.server.memory.hold(bytes.len())];
+        lock(&self.answers).push_back(Answer { bytes, permit, held, begin });
         self.wake.notify_one();
     }
 
+    /// Waits until the client has taken enough of its answers to be given more.
+    pub async fn has_room(&self) {
+        loop {
+            let room = self.room.notified();
+            if !self.waiting.is_over() {
+                return;
+            }
+            room.await;
+        }
+    }
+
     async fn read(self: Arc<Self>, wire: Arc<listen::Wire>) {
-        let mut recv = &*wire;
+        match self.requests(&wire).await {
+            Ok(()) => {
+                self.end_reading();
+                // It may only have closed its writing side. One that is gone altogether is a leave, at once.
+                while !listen::hung_up(&wire) {
+                    tokio::time::sleep(PROBE).await;
+                }
+                self.over.cancel();
+            }
+            Err(fault) => {
+                self.answer(&dispatch::error(None, None, fault), None, Vec::new());
+                self.faulty.store(true, Ordering::Release);
+                self.end_reading();
+                let mut bytes = vec![0; 16 * 1024];
+                while matches!((&*wire).read(&mut bytes).await, Ok(count) if count > 0) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Reads and dispatches until the client asks no more. The error is what it did that cannot be followed.
+    async fn requests(self: &Arc<Self>, mut recv: &listen::Wire) -> Result<(), CodedError> {
+        let memory = &self.server.memory;
         let mut buffer = LineBuffer::new(MAX_CLIENT_LINE);
         let mut bytes = vec![0; 16 * 1024];
+        let (mut silent, mut held) = (Some(self.server.silent.hold(1)), memory.hold(0));
         loop {
             while let Some(line) = buffer.next_line() {
+                silent = None;
                 *lock(&self.heard) = Instant::now();
                 match line {
                     Line::Whole(line) if line.trim_ascii().is_empty() => {}
                     Line::Whole(line) => {
                         let asked = read_request(line);
                         // Asking more than is answered stops the reading: the client's own socket is the queue.
-                        let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+                        self.has_room().await;
+                        let Ok(permit) = self.permits.clone().acquire_owned().await else { return Ok(()) };
                         match asked {
-                            Ok(asked) => dispatch::dispatch(&self, asked, permit).await,
+                            Ok(asked) => dispatch::dispatch(self, asked, permit).await,
                             Err(refusal) => {
                                 let message = dispatch::error(refusal.request_id, None, refusal.error);
                                 self.answer(&message, Some(permit), Vec::new());
@@ -248,38 +309,48 @@ impl Connection {
                     Line::TooLong => {
                         let why =
                             format!("a line is longer than {MAX_CLIENT_LINE} bytes; the connection closes");
-                        let error = vibes_protocol::wire::CodedError::new(ErrorCode::FrameTooLarge, why);
-                        self.answer(&dispatch::error(None, None, error), None, Vec::new());
-                        // Closing with bytes unread would take the answer with it, so the rest is read and dropped.
-                        self.end_reading();
-                        let drain =
-                            async { while matches!(recv.read(&mut bytes).await, Ok(count) if count > 0) {} };
-                        let _ = tokio::time::timeout(Duration::from_secs(2), drain).await;
-                        return;
+                        return Err(CodedError::new(ErrorCode::FrameTooLarge, why));
                     }
                 }
+                // One request, and then everybody else's: a flood costs the others one request each.
+                tokio::task::yield_now().await;
             }
+            let partial = buffer.has_partial();
+            held.set(buffer.held());
+            if partial && memory.is_over() {
+                let why =
+                    "clients make the daemon hold too much already; the connection closes, try again later";
+                return Err(CodedError::new(ErrorCode::LimitExceeded, why));
+            }
+            let patience = match () {
+                () if partial => Some(budget::HALF_LINE),
+                () if silent.is_some() => Some(budget::FIRST_WORD),
+                () => None,
+            };
             let read = recv.read(&mut bytes);
-            let read = if buffer.has_partial() {
-                tokio::time::timeout(HALF_LINE, read).await
-            } else {
-                Ok(read.await)
+            let read = match patience {
+                Some(patience) => tokio::time::timeout(patience, read).await,
+                None => Ok(read.await),
             };
             match read {
                 Ok(Ok(count)) if count > 0 => buffer.push(&bytes[..count]),
-                Ok(Ok(_)) => break,
-                Ok(Err(_)) | Err(_) => {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(_)) => {
                     self.over.cancel();
-                    return;
+                    return Ok(());
                 }
+                Err(_) if partial => {
+                    let why = "a line was begun and not ended within 5 s; the connection closes";
+                    return Err(CodedError::new(ErrorCode::BadRequest, why));
+                }
+                Err(_) if self.server.silent.is_over() => {
+                    let why = "too many connections have asked nothing yet; this one closes, connect when there is \
+                               something to ask";
+                    return Err(CodedError::new(ErrorCode::LimitExceeded, why));
+                }
+                Err(_) => {}
             }
         }
-        self.end_reading();
-        // The client may only have closed its writing side. One that is gone altogether is a leave, at once.
-        while !listen::hung_up(&self.probe) {
-            tokio::time::sleep(PROBE).await;
-        }
-        self.over.cancel();
     }
 
     /// No more requests come: the writer ends when everything is answered and nothing is subscribed.
@@ -288,11 +359,39 @@ impl Connection {
         self.wake.notify_one();
     }
 
+    /// Whether everything that was asked is answered.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.permits.available_permits() == OUTSTANDING && lock(&self.answers).is_empty()
+    }
+
     /// Whether every request was answered and nothing more is to come.
     pub(crate) fn is_done(&self) -> bool {
         self.half_closed.load(Ordering::Acquire)
-            && self.permits.available_permits() == OUTSTANDING
-            && lock(&self.subscriptions).is_empty()
+            && self.is_answered()
+            && (self.faulty.load(Ordering::Acquire) || lock(&self.subscriptions).is_empty())
+    }
+
+    /// What the client is to be told when the connection ends by the daemon's doing.
+    pub(crate) fn ending(&self) -> Option<&'static str> {
+        match () {
+            () if self.replaced.is_cancelled() => Some("replaced"),
+            () if self.server.stop.is_cancelled() => Some("shutdown"),
+            () => None,
+        }
+    }
+
+    /// Whether the connection is to end, for whatever reason.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.over.is_cancelled() || self.ending().is_some()
+    }
+
+    /// Waits for that.
+    pub(crate) async fn ended(&self) {
+        tokio::select! {
+            () = self.over.cancelled() => {}
+            () = self.replaced.cancelled() => {}
+            () = self.server.stop.cancelled() => {}
+        }
     }
 
     /// The cursors to go on from.

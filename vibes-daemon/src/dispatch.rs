@@ -40,9 +40,17 @@ impl From<Message> for Said {
     }
 }
 
+/// The longest message of an error, in bytes: some quote what was asked, which may be a megabyte.
+const LONGEST_MESSAGE: usize = 2048;
+
 /// The error as a message.
 pub fn error(request_id: Option<String>, session_id: Option<SessionId>, error: CodedError) -> Message {
-    Message::Error { request_id, session_id, code: error.code, message: error.message }
+    let CodedError { code, mut message } = error;
+    if message.len() > LONGEST_MESSAGE {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        message.push('…');
+    }
+    Message::Error { request_id, session_id, code, message }
 }
 
 /// Which session a request would change, if it changes anything: what a process inside an agent may not ask.
@@ -150,11 +158,11 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Answer::Now(message) => connection.answer(&message, Some(permit), Vec::new()),
         Answer::None => drop(permit),
         Answer::Later(later) => {
-            let connection = connection.clone();
-            tokio::spawn(async move {
+            let to = connection.clone();
+            tokio::spawn(connection.clone().until_it_falls(async move {
                 let Said { message, begin } = later.await;
-                connection.answer(&message, Some(permit), begin);
-            });
+                to.answer(&message, Some(permit), begin);
+            }));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `vibes doctor`: looks at the state directory, the store and the runners, and says what is wrong and what helps.
 //!
 //! Invariant: looks only, unless asked to reap; and reaps only what carries this state directory's marker and belongs
-//! to no session of a living daemon.
+//! to no session that the store knows. A damaged store is noted, so that the next start sees to it.
 #![allow(clippy::print_stdout)]
 
 use crate::{
@@ -11,8 +11,14 @@ use crate::{
 use std::{collections::BTreeMap, process::ExitCode};
 use vibes_core::{
     agent::{launch::Yard, link},
-    host, journal,
+    host,
+    journal::{self, StoreError},
+    session::persist,
 };
+
+/// What helps against a damaged store.
+const SET_ASIDE: &str =
+    "`vibes daemon restart`: the damaged store is set aside whole, and what can be read of it goes on";
 
 /// Runs the check-up. The exit code is 1 when something is wrong.
 pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
@@ -41,14 +47,16 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
         match journal::check(&dir.store()) {
             Ok(faults) if faults.is_empty() => say(true, format!("store {} is sound", dir.store().display())),
             Ok(faults) => {
+                journal::note_damage(&dir.store(), &faults[0]);
                 for fault in faults {
                     say(false, format!("store: {fault}"));
                 }
-                say(
-                    false,
-                    "stop the daemon and start it again: a damaged store is set aside and salvaged"
-                        .to_owned(),
-                );
+                say(false, SET_ASIDE.to_owned());
+            }
+            Err(error @ StoreError::Damaged(_)) => {
+                journal::note_damage(&dir.store(), &error.to_string());
+                say(false, format!("store: {error}"));
+                say(false, SET_ASIDE.to_owned());
             }
             Err(error) => say(false, format!("store: {error}")),
         }
@@ -73,7 +81,18 @@ fn runners(
     alone: bool,
     say: &mut dyn FnMut(bool, String),
 ) -> anyhow::Result<()> {
-    let yard = Yard { dir: dir.runners(), runner: Default::default(), state_id: paths::state_id(dir)? };
+    let state_id = paths::state_id(dir)?;
+    let yard = Yard {
+        dir: dir.runners(),
+        runner: Default::default(),
+        state_id,
+        descriptors: None,
+        floods: Default::default(),
+    };
+    // What the store cannot tell of itself, nobody is called a stranger for.
+    let stored = dir.store().exists().then(|| journal::Reader::new(&dir.store()).sessions().ok()).flatten();
+    let readable = |stored: &journal::StoredSession| (stored.id, persist::restore(stored, 0).is_ok());
+    let known: Option<BTreeMap<_, _>> = stored.map(|stored| stored.iter().map(readable).collect());
     let mut newest: BTreeMap<_, u64> = BTreeMap::new();
     let present = yard.present().unwrap_or_default();
     for (session, generation) in &present {
@@ -85,28 +104,36 @@ fn runners(
         let marker = yard.marker_of(&session, generation);
         let short = &session.to_string()[..8];
         let runner = link::runner_process(&place);
-        let old = newest.get(&session) != Some(&generation);
+        let stranger = known.as_ref().is_some_and(|known| known.get(&session) != Some(&true));
+        let old = stranger || newest.get(&session) != Some(&generation);
         match runner {
             Some(process) if !old => {
                 say(true, format!("runner of {short}.{generation}: pid {}", process.pid));
             }
             _ => {
                 let left = host::carrying(&marker);
-                if runner.is_none() && left.is_empty() && alone {
+                if runner.is_none() && left.is_empty() && alone && !stranger {
                     say(
                         true,
                         format!("runner of {short}.{generation} has ended; its output waits for the daemon"),
                     );
                     continue;
                 }
-                if runner.is_none() && left.is_empty() {
+                if runner.is_none() && left.is_empty() && !stranger {
                     continue;
                 }
                 if reap {
                     let left = host::sweep(&marker, 100);
+                    if stranger && left.is_empty() {
+                        let _ = std::fs::remove_dir_all(&place);
+                    }
                     say(left.is_empty(), format!("runner of {short}.{generation}: reaped, left: {left:?}"));
                 } else {
-                    let why = if old { "is of an earlier generation" } else { "is gone" };
+                    let why = match (stranger, old) {
+                        (true, _) => "belongs to no session that the store can read",
+                        (_, true) => "is of an earlier generation",
+                        (_, false) => "is gone",
+                    };
                     say(
                         false,
                         format!(

@@ -10,25 +10,28 @@ use interprocess::local_socket::{
     tokio::{Listener, Stream, prelude::*},
 };
 use interprocess::os::unix::local_socket::ListenerOptionsExt;
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, statat, unlinkat},
+    io::Errno,
+};
 use std::{
-    fs, io,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
+    ffi::OsStr,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use vibes_protocol::wire::{CodedError, ErrorCode};
+
 /// A connected stream; `&Wire` reads and writes.
 pub type Wire = interprocess::os::unix::uds_local_socket::tokio::Stream;
-
-/// The longest path that fits a socket address on every platform we know.
-const LONGEST: usize = 100;
 
 /// A bound socket.
 pub struct Door {
     listener: Listener,
+    /// Its directory, opened once: whatever becomes of the path, the socket is looked for and made here.
+    dir: OwnedFd,
     path: PathBuf,
     /// The file's number, to tell it from another one of the same name.
     inode: u64,
@@ -40,46 +43,69 @@ pub struct Visitor {
     pub wire: Arc<Wire>,
     /// Its process, if the platform tells.
     pub pid: Option<i32>,
-    /// To ask whether the other end is closed altogether.
-    pub probe: OwnedFd,
+}
+
+impl Visitor {
+    /// Tells why there is no place, and closes. What fits into a fresh socket is heard whenever the client reads.
+    pub fn turn_away(self, why: &str) {
+        let error = CodedError::new(ErrorCode::LimitExceeded, why);
+        let _ = self
+            .wire
+            .inner()
+            .try_write(&crate::connection::encode(&crate::dispatch::error(None, None, error)));
+        tracing::warn!(pid = self.pid, "a client was turned away: {why}");
+    }
 }
 
 impl Door {
     /// Binds the socket. The caller holds the daemon's lock.
     pub fn bind(path: &Path) -> anyhow::Result<Self> {
-        match fs::symlink_metadata(path) {
-            Ok(found) if found.file_type().is_socket() => {
-                fs::remove_file(path)
+        let parent = path.parent().context("the socket's path has no directory")?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(parent, flags, Mode::empty())
+            .with_context(|| format!("cannot open {}", parent.display()))?;
+        Self::bind_in(dir, path.to_owned())
+    }
+
+    /// Makes the socket anew where it was, which somebody has removed.
+    pub fn bind_again(&mut self) -> anyhow::Result<()> {
+        *self = Self::bind_in(self.dir.try_clone()?, self.path.clone())?;
+        Ok(())
+    }
+
+    fn bind_in(dir: OwnedFd, path: PathBuf) -> anyhow::Result<Self> {
+        let name = path.file_name().context("the socket's path has no name")?;
+        match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode).is_socket() => {
+                unlinkat(&dir, name, AtFlags::empty())
                     .with_context(|| format!("cannot remove the dead socket {}", path.display()))?;
             }
             Ok(_) => bail!("{} is in the way and is not a socket: move it away", path.display()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(Errno::NOENT) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot look at {}", path.display())),
         }
-        let parent = path.parent().context("the socket's path has no directory")?;
-        let dir = fs::File::open(parent)?;
-        // A path too long for a socket address is bound through the directory's descriptor.
-        let name = match path.file_name() {
-            Some(name) if path.as_os_str().len() > LONGEST => {
-                PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name)
-            }
-            _ => path.to_owned(),
+        // Through the directory's descriptor, which no link can lead elsewhere; its name is short, too.
+        let through = if cfg!(target_os = "linux") {
+            PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name)
+        } else {
+            path.clone()
         };
         let listener = ListenerOptions::new()
-            .name(name.to_fs_name::<GenericFilePath>()?)
+            .name(through.to_fs_name::<GenericFilePath>()?)
             .reclaim_name(false)
             .mode(0o600)
             .create_tokio()
             .with_context(|| format!("cannot listen on {}", path.display()))?;
-        let inode = fs::symlink_metadata(path)?.ino();
-        Ok(Self { listener, path: path.to_owned(), inode })
+        let inode = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?.st_ino;
+        Ok(Self { listener, dir, path, inode })
     }
 
     /// The next client of this user. Others are turned away.
     pub async fn accept(&self) -> io::Result<Visitor> {
         loop {
             let stream = self.listener.accept().await?;
-            let creds = stream.peer_creds()?;
+            // One that cannot be told from a stranger is one.
+            let Ok(creds) = stream.peer_creds() else { continue };
             let me = rustix::process::geteuid().as_raw();
             if creds.euid() != Some(me) {
                 tracing::warn!(uid = ?creds.euid(), "a process of another user was turned away");
@@ -87,33 +113,34 @@ impl Door {
             }
             let pid = creds.pid();
             let Stream::UdSocket(stream) = stream;
-            let probe = stream.as_fd().try_clone_to_owned()?;
-            return Ok(Visitor { wire: Arc::new(stream), pid, probe });
+            return Ok(Visitor { wire: Arc::new(stream), pid });
         }
     }
 
-    /// Whether clients still find this socket under its name.
+    fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
+    }
+
+    /// Whether this socket still lies under its name in its directory.
     pub fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode)
+        statat(&self.dir, self.name(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|found| found.st_ino == self.inode)
     }
 
     /// Gives up the name. The caller still holds the daemon's lock.
     pub fn close(self) {
-        let in_place = self.is_in_place();
-        drop(self.listener);
-        if !in_place {
-            return;
-        }
-        if let Err(error) = fs::remove_file(&self.path) {
+        let removed =
+            if self.is_in_place() { unlinkat(&self.dir, self.name(), AtFlags::empty()) } else { Ok(()) };
+        if let Err(error) = removed {
             tracing::warn!(%error, "the socket stays behind");
         }
     }
 }
 
 /// Whether the other end is closed altogether, and not only for writing.
-pub fn hung_up(probe: &OwnedFd) -> bool {
+pub fn hung_up(wire: &Wire) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(probe, PollFlags::empty())];
+    let mut fds = [PollFd::new(wire.inner(), PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&now)).is_ok()
         && fds.iter().any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))

@@ -4,6 +4,7 @@
 //! the log.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod budget;
 mod clients;
 mod config;
 mod connection;
@@ -12,6 +13,7 @@ mod doctor;
 mod handlers;
 mod instance;
 mod listen;
+mod outlet;
 mod paths;
 mod server;
 mod shell;
@@ -86,6 +88,7 @@ fn serve(detach: bool) -> anyhow::Result<ExitCode> {
     paths::private_dir(config.dir.root())?;
     // Held until the end: dropping it flushes the log.
     let _log = log(&config.dir.logs(), detach)?;
+    tell_of_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(server::run(config, move || ready(detach)))?;
     // Tasks that wait for a blocked file system must not hold up the end.
@@ -105,6 +108,21 @@ fn ready(detach: bool) -> anyhow::Result<()> {
         rustix::stdio::dup2_stderr(&null)?;
     }
     Ok(())
+}
+
+/// A panic is contained where it costs one session or one client; the log is then all that tells of it. In the
+/// store's writer it ends the process: agents go on, and the next daemon begins from what was committed.
+fn tell_of_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
+        usual(panic);
+        if std::thread::current().name() == Some(vibes_core::journal::WRITER) {
+            // The log is written by a thread of its own, which needs a moment.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::process::abort();
+        }
+    }));
 }
 
 /// Logs to a file a day, the last seven kept; in the foreground to stderr. The level comes from `VIBES_LOG`.

@@ -5,6 +5,7 @@
 //! Agents keep running under their runners unless the user asked otherwise.
 
 use crate::{
+    budget::{self, Descriptors, Gauge},
     clients::Clients,
     config::{Agent, Config},
     connection,
@@ -15,24 +16,28 @@ use crate::{
 use anyhow::Context;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
 };
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vibes_core::{
     agent::launch::Yard,
     board::Board,
     clock, host,
     journal::{self, Reader, Writer},
+    points::{self, Point},
     session::task::Environment,
     sessions::{Parts, Sessions},
 };
 use vibes_protocol::paths::StateDir;
 
-/// How many connections are served at once. Others wait in the socket's backlog.
-const CONNECTIONS: usize = 10_240;
 /// How often the socket is looked at.
 const LOOK_AT_DOOR: Duration = Duration::from_secs(2);
+/// How long a client that is in the queue already takes to be accepted.
+const NOW: Duration = Duration::from_millis(5);
+/// Up to what size a store that was not closed is looked through at the start, in bytes.
+const LOOKED_THROUGH: u64 = 64 * 1024 * 1024;
 /// How long connections may take to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -56,6 +61,12 @@ pub struct Server {
     pub started_at: i64,
     /// What is wrong, in sentences.
     pub problems: Mutex<Vec<String>>,
+    /// What clients make the daemon hold, in bytes.
+    pub memory: Arc<Gauge>,
+    /// Connections that have asked nothing yet.
+    pub silent: Arc<Gauge>,
+    /// Turns at reading pages from the store.
+    pub pages: tokio::sync::Semaphore,
     /// Cancelled when the daemon stops.
     pub stop: CancellationToken,
     /// Whether the agents are to be stopped too.
@@ -65,24 +76,34 @@ pub struct Server {
 /// Runs the daemon until it is told to stop. `ready` is called once clients are served.
 pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let dir = config.dir.clone();
+    let descriptors = Descriptors::raise();
     paths::private_dir(dir.root())?;
     let _instance = Instance::take(&dir)?;
+    points::hit(Point::LockTaken);
     paths::private_dir(&dir.runners())?;
     let state_id = paths::state_id(&dir)?;
-    let opened = journal::open(&dir.store(), &host::boot_id(), clock::now_ms())
+    let opened = journal::open(&dir.store(), &host::boot_id(), clock::wall_ms())
         .context("the store cannot be opened")?;
-    let (epoch, fence, mut problems) = (opened.epoch, opened.fence, opened.told.clone());
+    points::hit(Point::StoreOpened);
+    let (epoch, fence, unclean, mut problems) =
+        (opened.epoch, opened.fence, opened.unclean, opened.told.clone());
     for problem in &problems {
         tracing::warn!("{problem}");
     }
     let writer = Writer::start(opened)?;
     let stop = CancellationToken::new();
-    let environment = environment(&config);
+    let (environment, path) = (environment(&config), config.path().cloned());
     let sessions = Sessions::new(Parts {
         writer: writer.clone(),
         reader: Reader::new(&dir.store()),
         board: Arc::new(Board::default()),
-        yard: Arc::new(Yard { dir: dir.runners(), runner: config.runner, state_id: state_id.clone() }),
+        yard: Arc::new(Yard {
+            dir: dir.runners(),
+            runner: config.runner,
+            state_id: state_id.clone(),
+            descriptors: descriptors.given,
+            floods: Arc::default(),
+        }),
         epoch,
         fence,
         environment: environment.clone(),
@@ -94,27 +115,43 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     problems.extend(recovered.told);
     clients.remember(recovered.clients);
     let door = Door::bind(&dir.socket())?;
+    points::hit(Point::BindDone);
     let server = Arc::new(Server {
         sessions,
         clients,
+        path,
         agents: config.agents,
         environment: environment.clone(),
-        path: config.fallback_env.get("PATH").cloned(),
         dir,
         state_id,
-        started_at: clock::now_ms() / 1000,
+        started_at: clock::wall_ms() / 1000,
         problems: Mutex::new(problems),
+        memory: Gauge::memory(),
+        silent: Gauge::new(descriptors.connections() / 2),
+        pages: tokio::sync::Semaphore::new(budget::PAGES),
         stop,
         stop_agents: AtomicBool::new(false),
     });
     ready()?;
+    points::hit(Point::ReadySaid);
     tracing::info!(pid = std::process::id(), epoch, fence, "serving");
-    let reaper = server.clone();
-    tokio::task::spawn_blocking(move || reaper.sessions.reap_strangers());
+    let keeper = server.clone();
+    tokio::spawn(async move { keeper.sessions.keep().await });
+    let looker = server.clone();
+    tokio::task::spawn_blocking(move || look_around(&looker, unclean));
+    let (broken, stop) = (writer.clone(), server.stop.clone());
+    tokio::spawn(async move {
+        broken.broken().await;
+        tracing::error!(
+            "the disk failed to keep what was written: ending, so that the next start reads what is there"
+        );
+        stop.cancel();
+    });
     tokio::spawn(crate::signals::watch(server.clone()));
-    let (connections, door) = accept(&server, door).await;
+    let (connections, door) = accept(&server, door, descriptors.connections()).await;
 
     tracing::info!("stopping");
+    points::hit(Point::StopBegun);
     connections.close();
     if tokio::time::timeout(FAREWELL, connections.wait()).await.is_err() {
         tracing::warn!("some connections did not take their goodbye");
@@ -123,36 +160,58 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         server.sessions.stop_agents().await;
     }
     server.sessions.let_go().await;
+    points::hit(Point::StopLetGo);
     let closed = writer.close().await;
+    points::hit(Point::StopClosed);
     door.close();
     tracing::info!("stopped");
     closed.context("the last commit failed")
 }
 
+/// What need not be known before clients are served.
+fn look_around(server: &Server, unclean: bool) {
+    let mut found = server.sessions.reap_strangers();
+    let store = server.dir.store();
+    // A store this small is read through in a moment; doctor reads larger ones.
+    let small = std::fs::metadata(&store).is_ok_and(|file| file.len() <= LOOKED_THROUGH);
+    if unclean && small {
+        match journal::check(&store) {
+            Ok(faults) => found.extend(faults.first().map(|fault| {
+                journal::note_damage(&store, fault);
+                journal::StoreError::Damaged(fault.clone()).to_string()
+            })),
+            Err(error) => tracing::warn!(%error, "the store could not be looked through"),
+        }
+    }
+    server.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+}
+
 /// What agents get: the client's environment, or the daemon's own by the allow list where no client sent one; what the
 /// configuration gives the agent; and the place of its own state. Nothing else of vibes reaches an agent.
 fn environment(config: &Config) -> Environment {
-    let (fallback, agents) = (config.fallback_env.clone(), config.agents.clone());
+    let config = config.clone();
     let place = config.dir.root().join("agents").display().to_string();
     Arc::new(move |agent, client| {
-        let mut env = client.filter(|env| !env.is_empty()).unwrap_or(&fallback).clone();
+        let own = config.own_env(agent);
+        let mut env = client.filter(|env| !env.is_empty()).unwrap_or(&own).clone();
         for name in ["PATH", "HOME"] {
-            if let (false, Some(value)) = (env.contains_key(name), fallback.get(name)) {
+            if let (false, Some(value)) = (env.contains_key(name), own.get(name)) {
                 env.insert(name.to_owned(), value.clone());
             }
         }
         env.retain(|name, _| !name.starts_with("VIBES_"));
-        env.extend(agents.get(agent).map(|agent| agent.env.clone()).unwrap_or_default());
+        env.extend(config.agents.get(agent).map(|agent| agent.env.clone()).unwrap_or_default());
         env.insert("VIBES_AGENT_STATE".to_owned(), place.clone());
         env
     })
 }
 
 /// Serves clients until the daemon is told to stop.
-async fn accept(server: &Arc<Server>, mut door: Door) -> (TaskTracker, Door) {
+async fn accept(server: &Arc<Server>, mut door: Door, most: usize) -> (TaskTracker, Door) {
     let connections = TaskTracker::new();
-    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    let mut pause = Duration::ZERO;
+    let places = Arc::new(tokio::sync::Semaphore::new(most));
+    let mut spare = spare();
+    let (mut pause, mut full_since) = (Duration::ZERO, None);
     loop {
         let visitor = tokio::select! {
             () = server.stop.cancelled() => return (connections, door),
@@ -160,34 +219,53 @@ async fn accept(server: &Arc<Server>, mut door: Door) -> (TaskTracker, Door) {
                 // Somebody may have removed the socket: without it nobody could ever ask this daemon to stop.
                 if !door.is_in_place() {
                     tracing::warn!("the socket is gone: making a new one");
-                    match Door::bind(&server.dir.socket()) {
-                        Ok(fresh) => door = fresh,
-                        Err(error) => tracing::error!("{error:#}"),
+                    if let Err(error) = door.bind_again() {
+                        tracing::error!("{error:#}");
                     }
                 }
                 continue;
             }
             visitor = async {
                 tokio::time::sleep(pause).await;
-                let place = places.clone().acquire_owned().await;
-                (door.accept().await, place)
+                door.accept().await
             } => visitor,
         };
         match visitor {
-            (Ok(visitor), Ok(place)) => {
+            Ok(visitor) => {
                 pause = Duration::ZERO;
+                spare = spare.or_else(self::spare);
+                // A crowd that leaves again waits in the socket's queue meanwhile; where nobody leaves, all hear why.
+                let until = *full_since.get_or_insert_with(Instant::now) + budget::QUEUE;
+                let place = tokio::time::timeout_at(until, places.clone().acquire_owned()).await;
+                let Ok(Ok(place)) = place else {
+                    visitor
+                        .turn_away(&format!("{most} connections are open, which is the limit; close some"));
+                    continue;
+                };
+                full_since = None;
                 let server = server.clone();
                 connections.spawn(async move {
                     connection::serve(server, visitor).await;
                     drop(place);
                 });
             }
-            (Err(error), _) => {
-                // Out of descriptors, most likely: waiting is what helps, and a busy loop would not.
-                pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_secs(1));
+            Err(error) => {
+                // Out of descriptors, most likely: waiting is what helps, and a busy loop would not. The spare one
+                // lets one client at a time in, to hear it.
                 tracing::warn!(%error, ?pause, "a client could not be accepted");
+                drop(spare.take());
+                if let Ok(Ok(visitor)) = tokio::time::timeout(NOW, door.accept()).await {
+                    visitor
+                        .turn_away("the daemon has no file descriptors left; close some sessions or clients");
+                }
+                spare = self::spare();
+                pause = (pause * 2).clamp(Duration::from_millis(5), Duration::from_secs(1));
             }
-            (_, Err(_)) => return (connections, door),
         }
     }
+}
+
+/// A descriptor to give up when there are no others.
+fn spare() -> Option<std::fs::File> {
+    std::fs::File::open("/dev/null").ok()
 }

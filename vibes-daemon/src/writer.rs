@@ -1,30 +1,31 @@
 //! The writing half of a connection.
 //!
 //! Invariant: one round writes notices, then answers, then at most 256 KiB of records of each subscription, so that
-//! nothing starves. Frames are written as they were encoded at commit; nothing is queued per client.
+//! nothing starves. Frames are written as they were encoded at commit; nothing is queued per client, and a client that
+//! takes nothing holds the rest of one line: its cursor says what to read again.
 
 use crate::{
+    budget::{DEADLINE, LAST_ANSWERS, NOTICES, PATIENCE, SHARE},
     connection::{Answer, Connection, Subscription, encode, lock},
     listen::Wire,
+    outlet::{self, Failed, Rest},
 };
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
-    io::{self, IoSlice},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
-use tokio::{io::AsyncWriteExt, time::Instant};
-use vibes_core::{board::Posted, journal::Pull, session::Notice};
+use tokio::time::Instant;
+use vibes_core::{
+    board::Posted,
+    journal::Pull,
+    points::{self, Point},
+    session::Notice,
+};
 use vibes_protocol::{
-    model::{ClientId, SessionId, SessionInfo},
+    model::{ClientId, Epoch, Seq, SessionId, SessionInfo},
     wire::{Message, message::Cursor},
 };
-
-/// How much of one session is written before the others get their turn, in bytes.
-const SHARE: usize = 256 * 1024;
-/// How long a client may take nothing before it is closed.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why the writing ended.
 enum End {
@@ -32,12 +33,8 @@ enum End {
     Quiet,
     /// It is told this reason, with its cursors.
     Told(&'static str),
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::TimedOut { Self::Told("slow") } else { Self::Quiet }
-    }
+    /// It takes nothing, or not before it has to be told: this is the rest of the line under way.
+    Stuck(Vec<u8>),
 }
 
 /// Writes until the connection is over.
@@ -45,16 +42,17 @@ pub(crate) async fn write(connection: &Arc<Connection>, send: &Wire) {
     let end = match rounds(connection, send).await {
         Ok(end) | Err(end) => end,
     };
-    if let End::Told(reason) = end {
-        let closing = Message::Closing { reason: reason.to_owned(), resume_from: connection.cursors() };
-        // A client that takes nothing may not take this either; it knows its cursor itself.
-        let farewell = all(send, vec![encode(&closing)]);
-        let _ = tokio::time::timeout(Duration::from_millis(200), farewell).await;
-    }
+    let (line, reason) = match end {
+        End::Quiet => return,
+        End::Told(reason) => (Vec::new(), reason),
+        End::Stuck(_) if connection.over.is_cancelled() => return,
+        End::Stuck(line) => (line, connection.ending().unwrap_or("slow")),
+    };
+    let closing = Message::Closing { reason: reason.to_owned(), resume_from: connection.cursors() };
+    outlet::part(send, line, encode(&closing));
 }
 
 async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
-    let server = connection.server.clone();
     let mut next_ping: Option<Instant> = None;
     loop {
         // Taken before the notices are looked at: what an answer is the end of (a kill, a handing over) was posted
@@ -74,17 +72,12 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
             let due = *next_ping.get_or_insert(now + every);
             if due <= now {
                 next_ping = Some(now + every);
-                all(send, vec![encode(&Message::Ping {})]).await?;
+                tell(connection, send, vec![encode(&Message::Ping {})]).await?;
             }
         }
-        if connection.replaced.is_cancelled() {
-            return Ok(End::Told("replaced"));
-        }
-        if server.stop.is_cancelled() {
-            // What was asked before the stop is still answered.
-            let ready = std::mem::take(&mut *lock(&connection.answers));
-            answers(connection, send, ready).await?;
-            return Ok(End::Told("shutdown"));
+        if let Some(reason) = connection.ending() {
+            last_answers(connection, send).await?;
+            return Ok(End::Told(reason));
         }
         if connection.over.is_cancelled() || connection.is_done() {
             return Ok(End::Quiet);
@@ -95,35 +88,36 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
         let timer = next_ping.unwrap_or_else(Instant::now);
         tokio::select! {
             () = connection.wake.notified() => {}
-            () = connection.over.cancelled() => {}
-            () = connection.replaced.cancelled() => {}
-            () = server.stop.cancelled() => {}
+            () = connection.ended() => {}
             () = tokio::time::sleep_until(timer), if next_ping.is_some() => {}
         }
     }
 }
 
-/// Writes bytes whole; only a pause without any progress counts against the client.
-async fn all(mut send: &Wire, mut pieces: Vec<Bytes>) -> io::Result<()> {
-    pieces.retain(|piece| !piece.is_empty());
-    let mut first = 0;
-    while first < pieces.len() {
-        let slices: Vec<IoSlice<'_>> =
-            pieces[first..].iter().take(64).map(|piece| IoSlice::new(piece)).collect();
-        let written = tokio::time::timeout(DEADLINE, send.write_vectored(&slices))
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        let mut left = written;
-        while first < pieces.len() && left >= pieces[first].len() {
-            left -= pieces[first].len();
-            first += 1;
-        }
-        if left > 0 {
-            let rest = pieces[first].slice(left..);
-            pieces[first] = rest;
+/// Writes lines; a client that takes nothing for the length of the deadline is closed.
+async fn tell(connection: &Connection, send: &Wire, pieces: Vec<Bytes>) -> Result<(), End> {
+    outlet::offer(connection, send, pieces, DEADLINE).await.map_err(|failed| match failed {
+        Failed::Gone => End::Quiet,
+        Failed::Stuck(rest) => End::Stuck(rest.line),
+    })
+}
+
+/// Writes the records up to `last`. What a client does not take is let go: the cursor says from where to read again.
+async fn stream(
+    connection: &Connection,
+    send: &Wire,
+    id: &SessionId,
+    frames: Vec<Bytes>,
+    last: Seq,
+    epoch: Epoch,
+) -> Result<(), End> {
+    match outlet::offer(connection, send, frames, PATIENCE).await {
+        Ok(()) => advance(connection, id, last, epoch),
+        Err(Failed::Gone) => return Err(End::Quiet),
+        Err(Failed::Stuck(Rest { line, lines })) => {
+            advance(connection, id, last - lines, epoch);
+            let _held = connection.server.memory.hold(line.len());
+            tell(connection, send, vec![line.into()]).await?;
         }
     }
     Ok(())
@@ -134,23 +128,46 @@ async fn answers(connection: &Connection, send: &Wire, ready: VecDeque<Answer>) 
         return Ok(false);
     }
     for answer in ready {
-        all(send, vec![answer.bytes]).await?;
+        tell(connection, send, vec![answer.bytes]).await?;
+        points::hit(Point::CmdReplied);
         connection.answered.store(true, Ordering::Release);
         for subscription in answer.begin {
             subscription.handle.feed.listen(&connection.wake);
             lock(&connection.subscriptions).insert(subscription.handle.id, subscription);
         }
-        drop(answer.permit);
+        drop((answer.permit, answer.held));
+        connection.room.notify_waiters();
     }
     Ok(true)
+}
+
+/// What was asked before a stop is still answered: its outcome is recorded or refused by now or in a moment, and a
+/// client that did not hear which would have to ask again.
+async fn last_answers(connection: &Connection, send: &Wire) -> Result<(), End> {
+    let until = Instant::now() + LAST_ANSWERS;
+    loop {
+        let ready = std::mem::take(&mut *lock(&connection.answers));
+        answers(connection, send, ready).await?;
+        if connection.replaced.is_cancelled() || connection.is_answered() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = connection.wake.notified() => {}
+            () = connection.over.cancelled() => return Ok(()),
+            () = connection.replaced.cancelled() => {}
+            () = tokio::time::sleep_until(until) => return Ok(()),
+        }
+    }
 }
 
 async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
     let me = connection.caller().client;
     let board = connection.server.sessions.board();
-    let (pieces, cursor) = match board.after(connection.board.load(Ordering::Acquire)) {
+    let (pieces, cursor): (Vec<Bytes>, u64) = match board.after(connection.board.load(Ordering::Acquire)) {
         Posted::Notices(fresh, cursor) => {
-            (fresh.iter().map(|notice| encode(&message(notice, me))).collect::<Vec<_>>(), cursor)
+            let behind = fresh.len().saturating_sub(NOTICES) as u64;
+            let some = fresh.iter().take(NOTICES).map(|notice| encode(&message(notice, me)));
+            (some.collect(), cursor - behind)
         }
         // The ring has moved on; the list holds the same truth.
         Posted::Missed(cursor) => {
@@ -164,7 +181,8 @@ async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
     if pieces.is_empty() {
         return Ok(false);
     }
-    all(send, pieces).await?;
+    let _held = connection.server.memory.hold(pieces.iter().map(Bytes::len).sum());
+    tell(connection, send, pieces).await?;
     Ok(true)
 }
 
@@ -190,21 +208,24 @@ fn message(notice: &Notice, me: ClientId) -> Message {
 async fn records(connection: &Connection, send: &Wire) -> Result<bool, End> {
     let behind: Vec<Subscription> = lock(&connection.subscriptions)
         .values()
-        .filter(|sub| sub.rewound || sub.handle.feed.head() > sub.after)
+        .filter(|sub| sub.rewound || sub.handle.feed.is_closed() || sub.handle.feed.head() > sub.after)
         .cloned()
         .collect();
     let mut wrote = false;
     for sub in behind {
+        if sub.handle.feed.is_closed() {
+            return Err(End::Told("session_failed"));
+        }
         if sub.rewound {
             let to = Cursor { epoch: sub.epoch, seq: sub.after };
-            all(send, vec![encode(&Message::Rewind { session_id: sub.handle.id, to })]).await?;
+            let rewind = encode(&Message::Rewind { session_id: sub.handle.id, to });
+            tell(connection, send, vec![rewind]).await?;
             advance(connection, &sub.handle.id, sub.after, sub.epoch);
         }
         match sub.handle.feed.pull(sub.after, SHARE) {
             Pull::Idle => {}
             Pull::Frames(frames, last, epoch) => {
-                all(send, frames).await?;
-                advance(connection, &sub.handle.id, last, epoch);
+                stream(connection, send, &sub.handle.id, frames, last, epoch).await?;
                 wrote = true;
             }
             Pull::Store => {
@@ -220,7 +241,9 @@ async fn from_store(connection: &Connection, send: &Wire, sub: &Subscription) ->
     let (reader, no, id, after) =
         (connection.server.sessions.reader().clone(), sub.handle.no, sub.handle.id, sub.after);
     let head = sub.handle.feed.head();
+    let turn = connection.server.pages.acquire().await;
     let page = tokio::task::spawn_blocking(move || reader.page(no, &id, after, SHARE, usize::MAX)).await;
+    drop(turn);
     let page = match page {
         Ok(Ok(page)) => page,
         Ok(Err(error)) => {
@@ -234,18 +257,16 @@ async fn from_store(connection: &Connection, send: &Wire, sub: &Subscription) ->
         encode(&Message::Gap { session_id: id, from, to, reason })
     };
     if page.last == 0 {
-        all(send, vec![gap(after + 1, head)]).await?;
+        tell(connection, send, vec![gap(after + 1, head)]).await?;
         advance(connection, &id, head, sub.epoch);
         return Ok(());
     }
     if page.first > after + 1 {
-        all(send, vec![gap(after + 1, page.first - 1)]).await?;
+        tell(connection, send, vec![gap(after + 1, page.first - 1)]).await?;
     }
     let last = page.last;
     let (bytes, _) = page.frames.freeze();
-    all(send, vec![bytes]).await?;
-    advance(connection, &id, last, connection.server.sessions.epoch());
-    Ok(())
+    stream(connection, send, &id, vec![bytes], last, connection.server.sessions.epoch()).await
 }
 
 /// Moves a cursor, unless the client unsubscribed meanwhile.

@@ -1,7 +1,8 @@
 //! Requests about the daemon itself.
 
 use crate::{
-    connection::{Connection, OUTSTANDING, lock},
+    budget::OUTSTANDING,
+    connection::{Connection, lock},
     dispatch::{Answer, error},
 };
 use std::{
@@ -68,7 +69,8 @@ pub fn agents(connection: &Arc<Connection>, request_id: Option<String>) -> Answe
             id: id.clone(),
             name: agent.name.clone().unwrap_or_else(|| id.clone()),
             description: agent.description.clone().unwrap_or_else(|| agent.command.join(" ")),
-            installed: launch::find_program(&agent.command[0], path, "/").is_some(),
+            env: agent.pass_env.clone(),
+            installed: launch::find_program(&agent.command[0], path, "/").is_ok(),
         })
         .collect();
     Answer::Now(Message::Agents { request_id, agents })
@@ -103,7 +105,11 @@ pub fn status(connection: &Arc<Connection>, request_id: Option<String>) -> Answe
             sessions: living as u64,
             runners,
             started_at: server.started_at,
-            problems: lock(&server.problems).clone(),
+            problems: lock(&server.problems)
+                .iter()
+                .cloned()
+                .chain(server.sessions.trouble().map(|trouble| trouble.to_string()))
+                .collect(),
         }
         .into()
     }))

@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 use vibes_core::{
-    agent::launch,
+    agent::launch::{self, LaunchError},
     ownership::Joiner,
     session::{
         Command, Plan, Reply, SessionHandle,
@@ -145,13 +145,18 @@ async fn try_create(
     let env = (server.environment)(&body.agent, Some(&body.env));
     let mut argv = agent.command.clone();
     argv.extend(body.args);
-    if launch::find_program(&argv[0], env.get("PATH").map(String::as_str), &body.cwd).is_none() {
-        let why = format!(
-            "the agent {} needs the program {:?}, which is not on the PATH of this client; install it, or name \
-             another one under [agents.{}] in the configuration",
-            body.agent, argv[0], body.agent
-        );
-        return Err(CodedError::new(ErrorCode::AgentNotFound, why));
+    if let Err(error) = launch::find_program(&argv[0], env.get("PATH").map(String::as_str), &body.cwd) {
+        let (agent, program) = (&body.agent, &argv[0]);
+        return Err(match error {
+            LaunchError::NotFound { .. } => CodedError::new(
+                ErrorCode::AgentNotFound,
+                format!(
+                    "the agent {agent} needs the program {program:?}, which is not on the PATH of this client; \
+                     install it, or name another one under [agents.{agent}] in the configuration"
+                ),
+            ),
+            other => CodedError::new(ErrorCode::AgentStartFailed, format!("the agent {agent}: {other}")),
+        });
     }
     let mut options = body.options;
     if let Some(mode) = body.mode {
@@ -454,7 +459,12 @@ pub fn read(connection: &Arc<Connection>, request_id: RequestId, body: ReadRecor
         Err(why) => return refused(request_id, None, why),
     };
     let reader = connection.server.sessions.reader().clone();
+    let connection = connection.clone();
     later(async move {
+        // One page at a time of each connection, once the last one has gone out; and everybody's in turn.
+        let _mine = connection.page.lock().await;
+        connection.has_room().await;
+        let _turn = connection.server.pages.acquire().await;
         let (no, id, head) = (handle.no, handle.id, handle.feed.head());
         let limit = body.limit.map_or(usize::MAX, |limit| limit as usize);
         let read = tokio::task::spawn_blocking(move || {

@@ -80,6 +80,7 @@ impl Kind {
             | E::ShuttingDown
             | E::KillFailed
             | E::Adopting
+            | E::Internal
             | E::Other => Self::Failed,
         }
     }

@@ -142,6 +142,15 @@ pub(crate) fn agent_environment(wanted: &[String]) -> Outcome<BTreeMap<String, S
     Ok(chosen)
 }
 
+/// Adds what an agent is to be passed of this process's environment; what was asked for with `--env` stays.
+pub(crate) fn pass_on(names: Vec<String>, chosen: &mut BTreeMap<String, String>) {
+    for name in names {
+        if let Ok(value) = env::var(&name) {
+            chosen.entry(name).or_insert(value);
+        }
+    }
+}
+
 fn default_environment(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
     const DEFAULT: &[&str] = &["PATH", "HOME", "USER", "SHELL", "LANG", "TERM", "TZ", "SSH_AUTH_SOCK"];
     // What is not UTF-8 cannot travel in JSON; it is left out rather than changed.

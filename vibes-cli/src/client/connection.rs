@@ -156,7 +156,11 @@ impl Connection {
             return Err(AskError::Refused(CodedError::new(ErrorCode::FrameTooLarge, message)));
         }
         let deadline = Instant::now() + patience(&request);
-        let id = self.outgoing.send(request)?;
+        let id = match self.outgoing.send(request) {
+            Ok(id) => id,
+            // A daemon that has no place for us says so and closes before it hears what we want.
+            Err(error) => return Err(self.last_word().unwrap_or(error.into())),
+        };
         loop {
             let Some(message) = self.incoming.next(Some(deadline))? else {
                 let why = "it is there and does not answer; it may be stopped or overloaded";
@@ -174,6 +178,17 @@ impl Connection {
                 message => self.unasked.push_back(message),
             }
         }
+    }
+
+    /// Why the daemon closed the connection, if it said so.
+    fn last_word(&mut self) -> Option<AskError> {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while let Ok(Some(message)) = self.incoming.next(Some(deadline)) {
+            if let Message::Error { request_id: None, code, message, .. } = message {
+                return Some(AskError::Refused(CodedError { code, message }));
+            }
+        }
+        None
     }
 
     /// The next message that nobody asked for; `None` when the deadline passed first.

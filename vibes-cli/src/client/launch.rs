@@ -27,7 +27,11 @@ const SOCKET_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) fn nobody_serves(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
+        io::ErrorKind::NotFound
+            // Of a directory on the way, which making the state directory tells of.
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
     )
 }
 
@@ -147,6 +151,9 @@ pub(crate) fn check_configuration(dir: &StateDir) -> Outcome {
 fn start(dir: &StateDir) -> Outcome {
     let mut command = daemon_command(dir)?;
     let program = PathBuf::from(command.get_program());
+    // What this process was given besides (a script's lock, a pipe that somebody reads to its end) would be held for as
+    // long as the daemon lives.
+    close_fds::set_fds_cloexec(3, &[]);
     // It makes its own session; a process group made here would keep it from doing so.
     let spawned = command
         .args(["run", "--detach-ready"])

@@ -17,7 +17,7 @@ use vibes_protocol::PROTOCOL_VERSION;
 use vibes_protocol::model::{ClientId, SessionInfo};
 use vibes_protocol::paths::StateDir;
 use vibes_protocol::wire::message::Member;
-use vibes_protocol::wire::request::{ClientKind, ClientProgram, GetSession, Hello};
+use vibes_protocol::wire::request::{ClientKind, ClientProgram, GetSession, Hello, ListAgents};
 use vibes_protocol::wire::{CodedError, ErrorCode, Message, Request};
 
 /// How long a daemon that said it is stopping may take before we give up on its successor.
@@ -156,6 +156,14 @@ impl Daemon {
             Message::Session { session, members, launch, .. } => Ok((session, members, launch)),
             _ => Err(Failure::unexpected("get_session")),
         }
+    }
+
+    /// The variables that an agent is to be passed; none for an agent that the daemon does not know.
+    pub(crate) fn variables_of(&mut self, agent: &str) -> Outcome<Vec<String>> {
+        let Message::Agents { agents, .. } = self.ask(ListAgents {})? else {
+            return Err(Failure::unexpected("list_agents"));
+        };
+        Ok(agents.into_iter().find(|known| known.id == agent).map(|known| known.env).unwrap_or_default())
     }
 
     /// What the person typed for a session: `-` is the one used last, everything else is the daemon's to resolve.

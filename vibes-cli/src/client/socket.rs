@@ -28,7 +28,7 @@ impl Socket {
         loop {
             let name = address.as_path().to_fs_name::<GenericFilePath>()?;
             match Stream::connect(name) {
-                Ok(stream) => return Ok(Self(stream)),
+                Ok(stream) => return Self::of_this_user(stream),
                 Err(error)
                     if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
                         && started.elapsed() < PATIENCE =>
@@ -39,6 +39,17 @@ impl Socket {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whoever listens at our place and is not us hears nothing: it would be told prompts and keys.
+    fn of_this_user(stream: Stream) -> io::Result<Self> {
+        let (me, listener) = (rustix::process::geteuid().as_raw(), stream.peer_creds()?.euid());
+        if listener == Some(me) {
+            return Ok(Self(stream));
+        }
+        let who = listener.map_or("nobody knows who".to_owned(), |uid| format!("user {uid}"));
+        let why = format!("{who} listens there, and this is user {me}");
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
     }
 
     /// Limits how long one read may block; `None` is for ever.

@@ -8,7 +8,7 @@ use crate::client::{Daemon, Start};
 use crate::error::{Failure, Kind, Outcome};
 use crate::place;
 use crate::render::permission::action;
-use crate::render::short;
+use crate::render::{sheet, short};
 use crate::{sanitize, ui};
 use vibes_protocol::model::{Permission, PermissionOption, SessionInfo};
 use vibes_protocol::wire::ErrorCode;
@@ -49,8 +49,7 @@ fn choose<'a>(session: &'a SessionInfo, named: Option<&str>) -> Outcome<&'a Perm
         [one] => Ok(one),
         [] => Err(refused(format!("no request waits in session {}", short(session.id)))),
         several => {
-            let list: Vec<String> =
-                several.iter().map(|one| format!("  {}  {}", one.permission_id, action(one))).collect();
+            let list: Vec<String> = sheet::asks(session).iter().map(|line| format!("  {line}")).collect();
             Err(Failure::usage(format!("{} requests wait:\n{}", several.len(), list.join("\n")))
                 .hint("--permission PERMISSION_ID names one"))
         }

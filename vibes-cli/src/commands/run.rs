@@ -32,7 +32,7 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
     if let Some(model) = &args.model {
         options.insert("model".to_owned(), Value::from(model.as_str()));
     }
-    let request = CreateSession {
+    let mut request = CreateSession {
         agent: agent.to_owned(),
         cwd: directory(args.cwd.as_deref())?,
         name: args.name.clone(),
@@ -54,6 +54,7 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         idempotency_key: idempotency_key(),
     };
     let mut daemon = Daemon::introduced(Start::Auto)?;
+    place::pass_on(daemon.variables_of(agent)?, &mut request.env);
     let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
         return Err(Failure::unexpected("create_session"));
     };

@@ -82,8 +82,15 @@ pub(crate) fn suspend(id: &str, now: bool) -> Outcome {
 }
 
 pub(crate) fn resume(id: &str, context: Option<String>, env: &[String]) -> Outcome {
-    let env = place::agent_environment(env)?;
-    act(id, "resumed", |session_id| ResumeSession { session_id, additional_context: context, env }.into())
+    let mut env = place::agent_environment(env)?;
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let named = daemon.named(id)?;
+    let (session, _, _) = daemon.session(&named)?;
+    place::pass_on(daemon.variables_of(&session.agent)?, &mut env);
+    let session_id = session.id.to_string();
+    daemon.ask(ResumeSession { session_id, additional_context: context, env })?;
+    ui::say(&format!("resumed {}", sanitize::line(id)));
+    Ok(())
 }
 
 pub(crate) fn rename(id: &str, name: &str) -> Outcome {

@@ -56,6 +56,8 @@ pub(crate) struct Conversation {
     partial: String,
     markdown: Markdown,
     titles: HashMap<String, String>,
+    /// The lost records that were told last.
+    lost: Option<(u64, u64)>,
     pieces: Vec<Piece>,
 }
 
@@ -68,6 +70,7 @@ impl Conversation {
             partial: String::new(),
             markdown: Markdown::default(),
             titles: HashMap::new(),
+            lost: None,
             pieces: Vec::new(),
         }
     }
@@ -122,6 +125,17 @@ impl Conversation {
                 (None, Some(signal)) => self.note(&format!("the agent was ended by signal {signal}")),
                 (None, None) => self.note("the agent ended"),
             },
+            Fact::AgentSilent(silent) if silent.request == "session/cancel" => self.line(
+                paint.red("!"),
+                &format!(
+                    "the agent was asked to end its turn {} s ago and has not; `vibes kill` ends it",
+                    silent.after_s
+                ),
+            ),
+            Fact::AgentSilent(silent) => self.line(
+                paint.red("!"),
+                &format!("the agent has not answered {} within {} s", silent.request, silent.after_s),
+            ),
             Fact::NotDelivered(_) => self.note("a prompt did not reach the agent; it stays in the queue"),
             Fact::InputDropped(_) => self.note("a queued prompt was dropped: the session ended"),
             Fact::Unparsed(line) => {
@@ -139,6 +153,17 @@ impl Conversation {
             Fact::OptionSet(set) => self.note(&format!("{} = {}", set.option_id, words_of(&set.value))),
             Fact::Refused(refused) => {
                 self.line(paint.red("!"), &format!("refused to the agent itself: {}", refused.request));
+            }
+            Fact::RecordsLost(lost) => {
+                // Each of them says the same: once is enough.
+                if self.lost != Some((lost.first, lost.last)) {
+                    let which = match lost.last.saturating_sub(lost.first) {
+                        0 => format!("record {} is", lost.first),
+                        _ => format!("records {} to {} are", lost.first, lost.last),
+                    };
+                    self.line(paint.red("!"), &format!("{which} lost: the store was damaged"));
+                }
+                self.lost = Some((lost.first, lost.last));
             }
             Fact::TailLost(lost) => {
                 self.line(paint.red("!"), &format!("part of what the agent wrote is lost: {}", lost.why));

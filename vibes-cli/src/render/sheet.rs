@@ -5,11 +5,11 @@
 use super::list::{money, state_words};
 use super::permission::action;
 use super::table::{self, Cell};
-use super::{age, count, short, tilde};
+use super::{age, count, keep_start, short, tilde};
 use crate::sanitize;
 use crate::ui::Paint;
 use serde_json::Value;
-use vibes_protocol::model::{OrphanPolicy, Role, SessionInfo};
+use vibes_protocol::model::{OrphanPolicy, Permission, Role, SessionInfo};
 use vibes_protocol::wire::message::{AgentInfo, Member, RunnerInfo};
 
 fn field(name: &str, value: impl AsRef<str>, paint: Paint) -> String {
@@ -68,12 +68,22 @@ pub(crate) fn session(
     if let Some(argv) = launch.get("argv").or_else(|| launch.get("command")) {
         add("launch", argv.to_string());
     }
-    for permission in &session.pending_permissions {
-        lines.push(field("asks", format!("{} [{}]", action(permission), permission.permission_id), paint));
-    }
+    lines.extend(asks(session).into_iter().map(|line| field("asks", line, paint)));
     if !members.is_empty() {
         lines.push(String::new());
         lines.extend(who(members, now, paint));
+    }
+    lines
+}
+
+/// The requests that wait, one short line each. An agent may ask hundreds of times; a person reads a few.
+pub(crate) fn asks(session: &SessionInfo) -> Vec<String> {
+    const SHOWN: usize = 10;
+    let pending = &session.pending_permissions;
+    let line = |one: &Permission| format!("{}  {}", one.permission_id, keep_start(&action(one), 200));
+    let mut lines: Vec<String> = pending.iter().take(SHOWN).map(line).collect();
+    if let Some(more) = pending.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("… and {more} more"));
     }
     lines
 }
@@ -219,6 +229,7 @@ mod tests {
             name: "Shell".to_owned(),
             description: "runs commands".to_owned(),
             installed: true,
+            env: Vec::new(),
         };
         assert!(agents(&[agent], Paint::PLAIN)[1].contains("shell  Shell  yes        runs commands"));
         let sample = Status {

@@ -122,11 +122,21 @@ fn each_kind_has_its_line() {
         json!({"kind": "input_dropped", "input_seq": 1}),
         json!({"kind": "unparsed", "text": "x", "bytes": 1, "why": "not JSON"}),
         json!({"kind": "agent_request_refused", "method": "fs/read"}),
+        json!({"kind": "agent_silent", "request": "session/cancel", "after_s": 10}),
+        json!({"kind": "agent_silent", "request": "initialize", "after_s": 30}),
+        json!({"kind": "records_lost", "first": 7, "last": 9}),
         json!({"kind": "tail_lost", "offset": 1, "why": "disk"}),
         json!({"kind": "turn_ended", "turn": 1, "outcome": "unknown", "stop_reason": "x"}),
     ] {
         assert!(!one(value.clone()).is_empty(), "{value}");
     }
+}
+
+#[test]
+fn lost_records_are_told_once() {
+    let lost = fact(json!({"kind": "records_lost", "first": 7, "last": 9}));
+    let text = shown(&mut conversation("claude", true), &[lost.clone(), lost.clone(), lost]);
+    assert_eq!(text, "! records 7 to 9 are lost: the store wa…\n");
 }
 
 #[test]

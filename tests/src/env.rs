@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 use vibes_protocol::paths::StateDir;
 
@@ -18,6 +19,8 @@ pub struct TestEnv {
     root: PathBuf,
     bins: PathBuf,
     variables: BTreeMap<String, String>,
+    /// Whether the directory stays behind, for whoever looks at what went wrong.
+    keep: AtomicBool,
 }
 
 /// The directory of the binaries: `VIBES_BIN_DIR`, or where Cargo put them beside the test's own directory.
@@ -74,7 +77,8 @@ impl TestEnv {
         // Coverage is measured in the programs, too.
         variables
             .extend(std::env::var("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE".to_owned(), file)));
-        Self { root, bins, variables }
+        let keep = AtomicBool::new(std::env::var_os("VIBES_TEST_KEEP").is_some());
+        Self { root, bins, variables, keep }
     }
 
     /// An environment with a daemon that serves.
@@ -82,6 +86,11 @@ impl TestEnv {
         let env = Self::new();
         env.daemon();
         env
+    }
+
+    /// Leaves the directory behind when the environment ends; its processes end all the same.
+    pub fn keep(&self) {
+        self.keep.store(true, Ordering::Release);
     }
 
     /// The directory of everything.
@@ -114,6 +123,12 @@ impl TestEnv {
         &self.variables
     }
 
+    /// Puts a directory at the end of everybody's `PATH`. Before a daemon is started.
+    pub fn add_to_path(&mut self, dir: &Path) {
+        let path = self.variables.entry("PATH".to_owned()).or_default();
+        path.push_str(&format!(":{}", dir.display()));
+    }
+
     /// What a client sends as `env` with `create_session`.
     pub fn client_env(&self) -> serde_json::Value {
         let sent =
@@ -139,10 +154,7 @@ impl TestEnv {
 
     /// What the fake agents of this environment heard.
     pub fn heard(&self) -> Vec<crate::fake::Entry> {
-        let log = fs::read_to_string(self.root.join("fake.log")).unwrap_or_default();
-        log.lines()
-            .map(|line| serde_json::from_str(line).expect("the log of the fake agent is whole"))
-            .collect()
+        crate::fake::heard(&self.root.join("fake.log"))
     }
 
     /// The living processes that know this environment.
@@ -197,7 +209,7 @@ impl Drop for TestEnv {
             living.iter().for_each(|process| processes::signal(process.pid, Signal::KILL));
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        if std::env::var_os("VIBES_TEST_KEEP").is_some() {
+        if self.keep.load(Ordering::Acquire) {
             eprintln!("kept: {}", self.root.display());
         } else {
             // A file that cannot be removed is no reason to hide what the test found.

@@ -6,23 +6,34 @@
 
 mod cli;
 mod daemon;
+pub mod dice;
 mod env;
 pub mod fake;
 pub mod oracle;
+pub mod points;
 pub mod processes;
 mod pty;
+mod real;
+pub mod soak;
+pub mod torture;
 mod wire;
 
 pub use cli::{Background, Ran};
 pub use daemon::Daemon;
 pub use env::TestEnv;
 pub use pty::Pty;
+pub use real::{Call, Codex, Turn, turns};
 pub use wire::Wire;
 
 use std::time::Duration;
 
 /// How long a fact may take. Far beyond what any takes on an idle machine: two busy cores must not fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether floods have the size that the catalogue of faults names, instead of a tenth of it.
+pub fn full_size() -> bool {
+    std::env::var_os("VIBES_TEST_FULL").is_some()
+}
 
 /// Waits until `look` finds something, or panics naming what did not come. For facts that nobody announces, such as
 /// the end of a process that is not our child.

@@ -17,6 +17,7 @@ pub struct Pty {
     child: Child,
     terminal: Arc<blocking::Pty>,
     drawn: Arc<Mutex<Vec<u8>>>,
+    reader: Option<thread::JoinHandle<()>>,
     name: String,
 }
 
@@ -62,14 +63,15 @@ impl Pty {
         let terminal = Arc::new(terminal);
         let drawn = Arc::new(Mutex::new(Vec::new()));
         let (reader, into) = (terminal.clone(), drawn.clone());
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // The end of the program is an error on a terminal.
             while let Ok(count @ 1..) = (&*reader).read(&mut buffer) {
                 into.lock().expect("nobody panics holding it").extend_from_slice(&buffer[..count]);
             }
         });
-        Self { child, terminal, drawn, name: format!("vibes {}", args.join(" ")) }
+        let reader = Some(reader);
+        Self { child, terminal, drawn, reader, name: format!("vibes {}", args.join(" ")) }
     }
 
     /// The process, for signals.
@@ -85,6 +87,14 @@ impl Pty {
     /// Everything drawn so far, as bytes.
     pub fn drawn_bytes(&self) -> Vec<u8> {
         self.drawn.lock().expect("nobody panics holding it").clone()
+    }
+
+    /// Everything that a program which has ended drew, as bytes.
+    pub fn drawn_to_the_end(&mut self) -> Vec<u8> {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader only reads");
+        }
+        self.drawn_bytes()
     }
 
     /// Waits until a text is drawn.

@@ -24,6 +24,8 @@ pub struct Wire {
     /// The last lines that came, shortened, for messages.
     history: VecDeque<String>,
     streams: BTreeMap<String, Vec<Value>>,
+    /// Whether records are kept for the oracle: not by who keeps them himself.
+    keeps: bool,
     requests: u64,
     closed: bool,
     /// Who the daemon says we are, after `hello`.
@@ -51,11 +53,18 @@ impl Wire {
             inbox: VecDeque::new(),
             history: VecDeque::new(),
             streams: BTreeMap::new(),
+            keeps: true,
             requests: 0,
             closed: false,
             client_id: String::new(),
             resume_token: String::new(),
         })
+    }
+
+    /// Keeps no record: for who reads millions of them.
+    pub fn forgetful(mut self) -> Self {
+        self.keeps = false;
+        self
     }
 
     /// Connects.
@@ -111,6 +120,23 @@ impl Wire {
         self.wait_for(&format!("the answer to {kind}"), |message| message["request_id"] == *id)
     }
 
+    /// Sends a request and returns its answer, or nothing when the daemon went away before.
+    #[track_caller]
+    pub fn try_request(&mut self, kind: &str, fields: Value) -> Option<Value> {
+        let id = self.try_ask(kind, fields).ok()?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.next_within(until.saturating_duration_since(Instant::now())) {
+                Some(message) if message["request_id"] == *id => return Some(message),
+                Some(message) => self.inbox.push_back(message),
+                None => {
+                    assert!(self.closed, "no answer to {kind}; the last that came: {:?}", self.history);
+                    return None;
+                }
+            }
+        }
+    }
+
     /// Sends a request that must succeed.
     #[track_caller]
     pub fn ok(&mut self, kind: &str, fields: Value) -> Value {
@@ -141,6 +167,11 @@ impl Wire {
                 let Line::Whole(line) = line else { panic!("the daemon sent a line over 16 MiB") };
                 let message: Value = serde_json::from_slice(line)
                     .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)));
+                let head = &line[..line.len().min(300)];
+                if self.history.len() >= 40 {
+                    self.history.pop_front();
+                }
+                self.history.push_back(String::from_utf8_lossy(head).into_owned());
                 self.note(&message);
                 return Some(message);
             }
@@ -161,12 +192,23 @@ impl Wire {
         }
     }
 
+    /// Takes this many bytes off the socket, or fewer when the daemon closed; what they say is kept for later.
+    pub fn take(&mut self, count: usize) {
+        let mut bytes = vec![0; count];
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a timeout over zero can be set");
+        let mut taken = 0;
+        while taken < count {
+            match self.stream.read(&mut bytes[taken..]) {
+                Ok(0) | Err(_) => break,
+                Ok(more) => taken += more,
+            }
+        }
+        self.lines.push(&bytes[..taken]);
+    }
+
     fn note(&mut self, message: &Value) {
-        let text = message.to_string();
-        let end = text.floor_char_boundary(300);
-        self.history.push_back(text[..end].to_owned());
-        if self.history.len() > 40 {
-            self.history.pop_front();
+        if !self.keeps {
+            return;
         }
         let session = message["session_id"].as_str().unwrap_or_default();
         match message["type"].as_str() {
@@ -184,23 +226,32 @@ impl Wire {
 
     /// Waits for a message and takes it out of the inbox; the others stay.
     #[track_caller]
-    pub fn wait_for(&mut self, fact: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
+    pub fn wait_for(&mut self, fact: &str, is_it: impl FnMut(&Value) -> bool) -> Value {
+        self.try_wait_for(fact, is_it).unwrap_or_else(|| self.did_not_come(fact))
+    }
+
+    /// Like [`Wire::wait_for`], for a daemon that may be killed meanwhile: then there is nothing.
+    #[track_caller]
+    pub fn try_wait_for(&mut self, fact: &str, mut is_it: impl FnMut(&Value) -> bool) -> Option<Value> {
         if let Some(at) = self.inbox.iter().position(&mut is_it) {
-            return self.inbox.remove(at).expect("just found");
+            return self.inbox.remove(at);
         }
         let until = Instant::now() + PATIENCE;
         loop {
             match self.next_within(until.saturating_duration_since(Instant::now())) {
-                Some(message) if is_it(&message) => return message,
+                Some(message) if is_it(&message) => return Some(message),
                 Some(message) => self.inbox.push_back(message),
-                None => {
-                    let how =
-                        if self.closed { "the daemon closed the connection" } else { "it did not come" };
-                    let came: Vec<&str> = self.history.iter().map(String::as_str).collect();
-                    panic!("waiting for {fact}: {how}; the last that came:\n{}", came.join("\n"));
-                }
+                None if self.closed => return None,
+                None => self.did_not_come(fact),
             }
         }
+    }
+
+    #[track_caller]
+    fn did_not_come(&self, fact: &str) -> ! {
+        let how = if self.closed { "the daemon closed the connection" } else { "it did not come" };
+        let came: Vec<&str> = self.history.iter().map(String::as_str).collect();
+        panic!("waiting for {fact}: {how}; the last that came:\n{}", came.join("\n"));
     }
 
     /// Waits until the daemon closes; what it said before goes to the inbox.
@@ -224,6 +275,11 @@ impl Wire {
     pub fn inbox(&mut self) -> Vec<Value> {
         self.ok("ping", json!({}));
         self.inbox.iter().cloned().collect()
+    }
+
+    /// Forgets what lies in the inbox.
+    pub fn clear_inbox(&mut self) {
+        self.inbox.clear();
     }
 
     /// Creates a session of the fake agent; `more` overrides and adds fields. Returns its id.
@@ -261,6 +317,25 @@ impl Wire {
         self.wait_for(&format!("a record {kind} of {session}"), |message| {
             message["type"] == "record" && message["session_id"] == session && message["fact"]["kind"] == kind
         })
+    }
+
+    /// Waits until a session whose agent says a lot rests: for as long as its records keep growing in number. Returns it.
+    #[track_caller]
+    pub fn rests(&mut self, session: &str) -> Value {
+        let (mut head, mut until) = (Value::Null, Instant::now());
+        loop {
+            let mut answer = self.ok("get_session", json!({"session_id": session}));
+            if !matches!(answer["session"]["state"].as_str(), Some("starting" | "processing")) {
+                return answer["session"].take();
+            }
+            if answer["session"]["head"] != head {
+                head = answer["session"]["head"].take();
+                until = Instant::now() + PATIENCE;
+            }
+            assert!(Instant::now() < until, "{session} came to a halt at record {head}");
+            let message = self.next_within(Duration::from_millis(20));
+            self.inbox.extend(message);
+        }
     }
 
     /// Waits until the agent of a subscribed session has said a text.

@@ -20,7 +20,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("vibes-core", &["vibes-protocol", "vibes-runner"]),
     ("vibes-daemon", &["vibes-core", "vibes-protocol"]),
     ("vibes-cli", &["vibes-protocol"]),
-    ("tests", &["vibes-protocol"]),
+    ("tests", &["vibes-protocol", "vibes-runner"]),
 ];
 
 /// What a pure module must not know.

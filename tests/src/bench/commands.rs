@@ -15,7 +15,7 @@ const SESSIONS: usize = 20;
 /// How often a command is run in one round.
 const RUNS: usize = 40;
 
-fn command(env: &TestEnv, program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Command {
+pub fn command(env: &TestEnv, program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command
         .args(args)
@@ -28,7 +28,7 @@ fn command(env: &TestEnv, program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -
 }
 
 /// Milliseconds of a whole run, from before the fork to after the wait.
-fn time(mut command: Command) -> f64 {
+pub fn time(mut command: Command) -> f64 {
     let began = Instant::now();
     let status = command.status().expect("a program can be started");
     let took = began.elapsed();

@@ -13,6 +13,7 @@ use std::{
     os::unix::net::UnixStream,
     time::Duration,
 };
+use vibes_tests::{TestEnv, Wire};
 
 const PER_SECOND: usize = 500;
 /// How many updates the daemon and the relay get in each round.
@@ -41,7 +42,21 @@ fn daemon(script: &str) -> Vec<f64> {
     let env = stage::started();
     let mut control = env.client("bench");
     let session = stage::sessions(&env, &mut control, 1).remove(0);
-    let (stream, read) = subscribe(&env.state().socket(), &session, json!("end"));
+    ask(&env, &mut control, &session, script)
+}
+
+/// Milliseconds through a daemon that runs already, by a session that has ended afterwards.
+pub fn through(env: &TestEnv) -> Vec<f64> {
+    let mut control = env.client("bench");
+    let session = stage::sessions(env, &mut control, 1).remove(0);
+    let took = ask(env, &mut control, &session, &format!("pace {UPDATES} {PER_SECOND} 300"));
+    control.ok("kill_session", json!({"session_id": session}));
+    control.ok("delete_session", json!({"session_id": session}));
+    took
+}
+
+fn ask(env: &TestEnv, control: &mut Wire, session: &str, script: &str) -> Vec<f64> {
+    let (stream, read) = subscribe(&env.state().socket(), session, json!("end"));
     control.ask("input", json!({"session_id": session, "content": script}));
     delays(&read, stream)
 }

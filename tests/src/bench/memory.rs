@@ -9,7 +9,7 @@ use std::{fs, thread, time::Duration};
 use vibes_tests::TestEnv;
 
 /// A field of a process's `smaps_rollup`, in KiB.
-fn kib(pid: i32, field: &str) -> f64 {
+pub fn kib(pid: i32, field: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("our own process can be read");
     let line = text.lines().find(|line| line.starts_with(field)).expect("smaps_rollup has this field");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")

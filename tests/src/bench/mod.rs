@@ -1,18 +1,21 @@
 //! Figures of the real programs, each beside a floor or a peer measured in the same run.
 //!
-//! `vibes-bench [F1 F2 …] [--rounds N] [--sessions N] [--records N] [--json FILE]`. Without names every figure is
-//! taken, which needs two to three minutes. Invariant: every figure runs in a state directory of its own and is
+//! `vibes-bench [F1 F2 …] [--rounds N] [--sessions N] [--records N] [--json FILE]`, or `--instructions [--bless]`. Without names every figure is
+//! taken, which needs four to five minutes. Invariant: every figure runs in a state directory of its own and is
 //! bounded in time, and whatever happens, an interrupt included, no process and no directory stays behind.
 //!
-//! Not here yet: F7 (1,000 subscribers), F10 (growth) and F11 (web).
+//! Not here yet: F11 (web).
 #![expect(clippy::print_stderr, reason = "it says how the run goes; figures are printed by `report`")]
 
 mod agent;
 mod commands;
+mod crowd;
 mod drain;
 mod fanout;
+mod growth;
 mod guard;
 mod ingest;
+mod instructions;
 mod latency;
 mod memory;
 mod recovery;
@@ -33,7 +36,7 @@ struct Plan {
     rounds: usize,
     /// How many live sessions F6 and F8 hold.
     sessions: usize,
-    /// How many records F3 and F8 store.
+    /// How many records F3 and F8 store, and F10 a thousandth of them in each session.
     records: u64,
     json: PathBuf,
 }
@@ -41,15 +44,17 @@ struct Plan {
 /// One figure: its name, and what takes it.
 type Figure = (&'static str, fn(&Plan, &mut Report));
 
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 10] = [
     ("F1", fanout::measure),
     ("F2", latency::measure),
     ("F3", replay::measure),
     ("F4", commands::warm),
     ("F5", commands::cold),
     ("F6", memory::measure),
+    ("F7", crowd::measure),
     ("F8", recovery::measure),
     ("F9", ingest::measure),
+    ("F10", growth::measure),
 ];
 
 fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, String> {
@@ -84,6 +89,9 @@ pub fn run() -> ExitCode {
     }
     if arguments.next_if(|first| first == agent::WRITE).is_some() {
         return agent::write(&arguments.next().unwrap_or_default());
+    }
+    if arguments.next_if(|first| first == "--instructions").is_some() {
+        return instructions::run(arguments.next().as_deref() == Some("--bless"));
     }
     let plan = match plan(arguments) {
         Ok(plan) => plan,

@@ -19,10 +19,21 @@ pub struct Entry {
     pub pid: u32,
     /// The marker that the daemon left in the agent's environment: `<state id>:<session id>.<generation>`.
     pub marker: Option<String>,
-    /// `start`, `in` or `note`.
+    /// `start`, `in`, `note`, or `sent`: a tag and how many of its chunks were written.
     pub kind: String,
     /// The line that was read, broken UTF-8 replaced.
     pub line: String,
+}
+
+/// What a log says; nothing when there is none.
+pub fn heard(log: &Path) -> Vec<Entry> {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    // A last line without its newline is of an agent that was killed while it wrote.
+    let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+    whole
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("the log of the fake agent is whole"))
+        .collect()
 }
 
 /// The log, or nothing when none is wanted.

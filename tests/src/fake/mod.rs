@@ -6,14 +6,16 @@
 //!
 //! Arguments: `--log FILE` (or `FAKE_AGENT_LOG`) appends every line it reads; `--opts A,B=C` (or `FAKE_AGENT_OPTS`)
 //! changes its manners: `no-load`, `no-resume`, `unknown-session` (load and resume do not find it), `replay=N`
-//! (updates before the answer to load), `slow-init=FILE` (answers `initialize` when the file exists), `die-on-init`,
-//! `bad-init` (answers it with an error), `version=N` (another protocol version), `die-on-new`, `ignore-cancel`,
+//! (updates before the answer to load), `late-replay=N` (more of them after it), `slow-init=FILE` (answers
+//! `initialize` when the file exists), `die-on-init`, `quit-on-init` (with exit code 0), `bad-init` (answers it with an
+//! error), `version=N` (another protocol version), `silent=METHOD` (does not answer it), `die-on-new`, `ignore-cancel`,
 //! `ignore-term`, `exit-on-eof=never`; `--hold TAG` only sleeps, for processes that tests look for.
 
+mod bytes;
 mod log;
 mod scenario;
 
-pub use log::Entry;
+pub use log::{Entry, heard};
 
 use log::Log;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -133,6 +135,7 @@ impl Fake {
     fn serve(self: &Arc<Self>, method: &str, id: &Value, session: &str, params: &Value) {
         let options = &self.options;
         match method {
+            _ if options.get("silent") == Some(method) => {}
             "initialize" => self.initialize(id),
             "session/new" if options.has("die-on-new") => std::process::exit(3),
             "session/new" => {
@@ -140,10 +143,9 @@ impl Fake {
                 self.answer(id, json!({"sessionId": session, "modes": modes()}));
             }
             "session/load" if !options.has("no-load") => {
-                for n in 0..options.get("replay").and_then(|n| n.parse().ok()).unwrap_or(0u64) {
-                    self.say(session, &format!("replay {n}"));
-                }
+                self.replay(session, "replay");
                 self.reopened(id);
+                self.replay(session, "late-replay");
             }
             "session/resume" if !options.has("no-resume") => self.reopened(id),
             "session/set_mode" => self.answer(id, json!({})),
@@ -157,6 +159,10 @@ impl Fake {
         if options.has("die-on-init") {
             let _ = io::stderr().write_all(b"fake agent: dying on init, as asked\n");
             std::process::exit(3);
+        }
+        if options.has("quit-on-init") {
+            let _ = io::stderr().write_all(b"fake agent: nothing to do\n");
+            std::process::exit(0);
         }
         if options.has("bad-init") {
             return self.refuse(id, -32603, "bad init, as asked");
@@ -178,6 +184,13 @@ impl Fake {
                 "authMethods": [],
             }),
         );
+    }
+
+    /// Says as much of the history as an option wants.
+    fn replay(&self, session: &str, option: &str) {
+        for n in 0..self.options.get(option).and_then(|n| n.parse().ok()).unwrap_or(0u64) {
+            self.say(session, &format!("replay {n}"));
+        }
     }
 
     fn reopened(&self, id: &Value) {
@@ -266,6 +279,7 @@ pub fn run() -> ExitCode {
             "--log" => log = arguments.next().map(PathBuf::from),
             "--opts" => options.add(&arguments.next().unwrap_or_default()),
             "--hold" => hold(),
+            "--relay" => return scenario::relay(&arguments.collect::<Vec<_>>()),
             // Arguments of a real agent are none of our business.
             _ => {}
         }

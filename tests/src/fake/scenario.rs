@@ -11,12 +11,15 @@
 //! | `ask ID COMMAND` | asks for permission, waits, then says `answer ID allow\|always\|reject\|cancelled\|error` |
 //! | `ask_nowait ID COMMAND` | asks, goes on, and says the answer when it comes |
 //! | `ask_as JSON ID COMMAND` | like `ask`, with this JSON-RPC id |
+//! | `asks N` | N such requests at once, with the ids `many-0` and so on; their answers are not waited for |
 //! | `withdraw ID` | takes `ask_nowait ID` back by `$/cancel_request` |
 //! | `unknown_request METHOD` | a request, waits, then says `refused METHOD CODE` |
 //! | `sleep_until FILE`, `touch FILE` | waits for a fact, makes one |
 //! | `raw LINE`, `bytes HEX`, `partial TEXT` | writes just that (`raw` with a newline) |
 //! | `bigline BYTES`, `bigchunk BYTES`, `deep N` | a line of `x`, a chunk of `x`, N nested arrays |
-//! | `stderr BYTES` | that much on the standard error, in lines |
+//! | `keys N` | an update that nobody knows with N keys |
+//! | `dribble TEXT` | a chunk, written byte by byte |
+//! | `stderr BYTES [WORDS]` | that much on the standard error, in lines, and the words as the last one |
 //! | `exit CODE`, `kill SIGNAL` | ends the agent, unanswered |
 //! | `grandchild TAG`, `daemonise TAG` | leaves a child in the group, one in a session of its own; both hold stdout |
 //! | `ignore_term`, `ignore_cancel_once` | SIGTERM, a cancel so far, no longer count |
@@ -26,7 +29,7 @@
 //! | `wire SOCKET JSON` | sends a line to a daemon and says `wire: ` and what came back |
 //! | `env NAME` | says `env NAME=VALUE` |
 
-use super::{Fake, LOOK, wait_for_file};
+use super::{Fake, LOOK, bytes, wait_for_file};
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::{Value, json};
 use std::{
@@ -34,7 +37,7 @@ use std::{
     net::Shutdown,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -62,12 +65,12 @@ enum Stop {
 }
 
 /// The first word and the rest.
-fn split(text: &str) -> (&str, &str) {
+pub(super) fn split(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
 /// A number of the script. A wrong one is a fault of the test, said loudly.
-fn number<T: std::str::FromStr>(text: &str) -> T {
+pub(super) fn number<T: std::str::FromStr>(text: &str) -> T {
     text.trim().parse().unwrap_or_else(|_| panic!("a scenario has {text:?} where a number belongs"))
 }
 
@@ -182,6 +185,11 @@ impl Turn {
                 self.ask_and_wait(&id, tool, command);
             }
             "ask_nowait" => self.ask_nowait(rest),
+            "asks" => {
+                for n in 0..number::<u64>(rest) {
+                    drop(self.ask(&json!(format!("many-{n}")), &format!("m{n}"), "ls"));
+                }
+            }
             "withdraw" => {
                 let params = json!({"requestId": format!("ask-{rest}")});
                 self.fake.send(&json!({"jsonrpc": "2.0", "method": "$/cancel_request", "params": params}));
@@ -205,7 +213,7 @@ impl Turn {
             "ignore_cancel_once" => self.cancelled.store(false, Ordering::Release),
             "env" => self.say(&format!("env {rest}={}", std::env::var(rest).unwrap_or_default())),
             _ => {
-                if !self.bytes(verb, rest) && !self.processes(verb, rest) {
+                if !bytes::write(&self.fake, &self.session, verb, rest) && !self.processes(verb, rest) {
                     self.say(&format!("echo: {line}"));
                 }
             }
@@ -220,17 +228,21 @@ impl Turn {
         let size: usize = number(next().unwrap_or("16"));
         let delay = Duration::from_micros(number(next().unwrap_or("0")));
         let tag = next().unwrap_or("");
+        let mut sent = 0;
         for n in 0..count {
             if self.cancelled.load(Ordering::Acquire) {
-                return Err(Stop::Cancelled);
+                break;
             }
             let head = format!("{tag}#{n} ");
             self.say(&format!("{head}{}", "x".repeat(size.saturating_sub(head.len()))));
+            sent += 1;
             if !delay.is_zero() {
                 thread::sleep(delay);
             }
         }
-        Ok(())
+        // For the oracle: what was written down here and is not in the journal was lost.
+        self.fake.log.add("sent", format!("{tag} {sent}").as_bytes());
+        if sent < count { Err(Stop::Cancelled) } else { Ok(()) }
     }
 
     fn ask_nowait(&self, rest: &str) {
@@ -241,41 +253,6 @@ impl Turn {
             let answer = answer.recv().unwrap_or_default();
             fake.say(&session, &format!("answer {tool} {}", outcome(&answer)));
         });
-    }
-
-    /// Commands about bytes.
-    fn bytes(&self, verb: &str, rest: &str) -> bool {
-        let xs = || "x".repeat(number(rest));
-        match verb {
-            "raw" => self.fake.write(format!("{rest}\n").as_bytes()),
-            "partial" => self.fake.write(rest.as_bytes()),
-            "bytes" => {
-                let digits: Vec<u8> = rest.bytes().filter(u8::is_ascii_hexdigit).collect();
-                let byte = |pair: &[u8]| {
-                    let pair = std::str::from_utf8(pair).expect("hexadecimal digits are ASCII");
-                    u8::from_str_radix(pair, 16).expect("two hexadecimal digits are a byte")
-                };
-                self.fake.write(&digits.chunks_exact(2).map(byte).collect::<Vec<u8>>());
-            }
-            "bigline" => self.fake.write(format!("{}\n", xs()).as_bytes()),
-            "bigchunk" => self.say(&xs()),
-            "deep" => {
-                let depth = number(rest);
-                self.fake.write(format!("{}{}\n", "[".repeat(depth), "]".repeat(depth)).as_bytes());
-            }
-            "stderr" => {
-                let mut left: usize = number(rest);
-                while left > 0 {
-                    let count = left.min(100);
-                    let line = format!("{}\n", "e".repeat(count - 1));
-                    // A closed standard error is the runner's business, not the script's.
-                    let _ = io::stderr().write_all(line.as_bytes());
-                    left -= count;
-                }
-            }
-            _ => return false,
-        }
-        true
     }
 
     /// Commands about processes.
@@ -344,6 +321,19 @@ fn outcome(answer: &Value) -> &str {
         Some("cancelled") => "cancelled",
         _ => "error",
     }
+}
+
+/// Sends each line of the second file to the socket, and makes the third of the answers, whole or not at all.
+pub(super) fn relay(arguments: &[String]) -> ExitCode {
+    let [socket, from, to] = arguments else { panic!("--relay is given SOCKET IN OUT") };
+    let lines = std::fs::read_to_string(from).expect("the lines to send can be read");
+    let answer = |line| wire(Path::new(socket), line).unwrap_or_else(|error| format!("failed: {error}\n"));
+    let answers: String = lines.lines().map(answer).collect();
+    let fresh = format!("{to}.new");
+    std::fs::write(&fresh, answers)
+        .and_then(|()| std::fs::rename(&fresh, to))
+        .expect("the answers can be written");
+    ExitCode::SUCCESS
 }
 
 fn wire(socket: &Path, line: &str) -> io::Result<String> {

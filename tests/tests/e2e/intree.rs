@@ -1,45 +1,110 @@
 //! A process inside an agent's tree: it reads, and changes nothing. A seat belt against an agent that approves itself.
 
-use serde_json::json;
-use vibes_tests::TestEnv;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, fs};
+use vibes_protocol::wire::Request;
+use vibes_tests::{TestEnv, eventually};
+
+/// What a process inside an agent may ask; all else must be refused, whatever is added to the protocol.
+const READS: &[&str] = &[
+    "hello",
+    "list_sessions",
+    "unsubscribe",
+    "who",
+    "get_session",
+    "read_records",
+    "list_agents",
+    "daemon_status",
+    "ping",
+    "pong",
+];
+
+/// Every request that changes something, as well-formed as the examples of the contract, about this session.
+fn mutations(env: &TestEnv, session: &str) -> Vec<Value> {
+    let golden = include_str!("../../../protocol/schema/v1/golden.ndjson");
+    let examples =
+        golden.lines().map(|line| serde_json::from_str::<Value>(line).expect("golden lines are JSON"));
+    let requests: Vec<Value> = examples
+        .filter(|example| example["dir"] == "in")
+        .map(|mut example| example["line"].take())
+        .filter(|line| !READS.contains(&line["type"].as_str().expect("a request has a type")))
+        // Joining to read changes nothing.
+        .filter(|line| line["type"] != "subscribe" || line["role"] == "writer")
+        .map(|mut line| {
+            for (field, value) in [("session_id", json!(session)), ("session_ids", json!([session]))] {
+                line.get_mut(field).into_iter().for_each(|place| *place = value.clone());
+            }
+            for (field, value) in [("agent", json!("fake")), ("cwd", json!(env.work()))] {
+                line.get_mut(field).into_iter().for_each(|place| *place = value.clone());
+            }
+            line
+        })
+        .collect();
+    for kind in Request::TYPES.iter().filter(|kind| !READS.contains(kind)) {
+        assert!(requests.iter().any(|line| line["type"] == *kind), "no example of {kind} is tried");
+    }
+    requests
+}
 
 #[test]
-fn an_agent_reads_but_changes_nothing() {
+fn fault_82_no_request_that_changes_something_is_taken_from_inside_an_agent() {
+    let env = TestEnv::started();
+    let daemon = env.daemon().pid;
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let mutations = mutations(&env, &session);
+    let lines: String = mutations.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(env.path("in"), lines).expect("a file can be made");
+    let relay = |out: &str| {
+        let (fake, socket) = (env.binary("fake-agent"), env.state().socket());
+        format!("{} --relay {} {} {}", fake.display(), socket.display(), env.path("in"), env.path(out))
+    };
+    let ways = [
+        ("child", String::new()),
+        ("setsid", "setsid --wait ".to_owned()),
+        ("forked twice", "setsid --fork setsid --fork ".to_owned()),
+        ("forked, nothing in its environment", "setsid --fork env -i ".to_owned()),
+    ];
+    for (n, (way, prefix)) in ways.iter().enumerate() {
+        let out = format!("out{n}");
+        ada.prompt(&session, &format!("spawn {prefix}{}", relay(&out)));
+        let answers =
+            eventually("the process inside has its answers", || fs::read_to_string(env.path(&out)).ok());
+        let answers: Vec<Value> = answers
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{way}: {error}: {line}")))
+            .collect();
+        assert_eq!(answers.len(), mutations.len(), "{way}");
+        for (asked, answer) in mutations.iter().zip(answers) {
+            assert_eq!(answer["code"], "FORBIDDEN", "{way}: {asked}: {answer}");
+        }
+        ada.fact(&session, "turn_ended");
+    }
+    assert_eq!(env.daemon().pid, daemon);
+    let list = ada.ok("list_sessions", json!({"include_ended": true}))["sessions"].take();
+    assert_eq!((list.as_array().map(Vec::len), &list[0]["state"]), (Some(1), &json!("idle")));
+    // What was refused is on record, by the session it was about.
+    let refused = ada.stream(&session).iter().filter(|record| record["fact"]["kind"] == "refused");
+    let kinds: BTreeSet<&str> = refused.filter_map(|record| record["fact"]["request"].as_str()).collect();
+    let about_it = mutations.iter().filter(|line| line.get("session_id").is_some());
+    let missing: Vec<_> =
+        about_it.filter_map(|line| line["type"].as_str()).filter(|kind| !kinds.contains(kind)).collect();
+    assert!(missing.is_empty(), "not recorded: {missing:?}");
+}
+
+#[test]
+fn fault_82_an_agent_may_look() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
     let socket = env.state().socket();
-    let socket = socket.display();
-    ada.prompt(&session, &format!(r#"wire {socket} {{"type":"list_sessions","request_id":"r"}}"#));
+    ada.prompt(&session, &format!(r#"wire {} {{"type":"list_sessions"}}"#, socket.display()));
     ada.fact(&session, "turn_ended");
     assert!(ada.text(&session).contains(r#""type":"session_list""#), "{}", ada.text(&session));
-    for kind in ["kill_session", "interrupt", "suspend_session", "take_ownership", "finish_session"] {
-        let seen = ada.text(&session).len();
-        ada.prompt(&session, &format!(r#"wire {socket} {{"type":"{kind}","session_id":"{session}"}}"#));
-        ada.fact(&session, "turn_ended");
-        let said = &ada.text(&session)[seen..];
-        assert!(said.contains("FORBIDDEN"), "{kind}: {said}");
-    }
-    let refused = ada.fact(&session, "refused");
-    assert_eq!(refused["fact"]["request"], "kill_session");
 }
 
 #[test]
-fn an_agent_may_not_create_sessions_or_stop_the_daemon() {
-    let env = TestEnv::started();
-    let mut ada = env.client("ada");
-    let session = ada.create(&env, json!({"subscribe": true}));
-    let socket = env.state().socket();
-    let (socket, work) = (socket.display(), env.work());
-    ada.prompt(&session, &format!(
-        "wire {socket} {{\"type\":\"create_session\",\"agent\":\"fake\",\"cwd\":\"{work}\"}}\nwire {socket} {{\"type\":\"stop_daemon\"}}"
-    ));
-    ada.fact(&session, "turn_ended");
-    assert_eq!(ada.text(&session).matches("FORBIDDEN").count(), 2, "{}", ada.text(&session));
-}
-
-#[test]
-fn leaving_the_process_group_does_not_help() {
+fn fault_82_the_command_line_inside_an_agent_is_refused_too() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));

@@ -9,7 +9,7 @@ fn tag() -> String {
 }
 
 #[test]
-fn a_killed_session_has_no_process_when_the_answer_comes() {
+fn fault_10_a_killed_session_has_no_process_when_the_answer_comes() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -48,7 +48,7 @@ fn a_kill_ends_a_running_turn_and_says_what_it_dropped() {
 }
 
 #[test]
-fn an_agent_that_ignores_sigterm_and_its_stdin_is_killed_anyway() {
+fn fault_08_an_agent_that_ignores_sigterm_and_its_stdin_is_killed_anyway() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let stubborn =

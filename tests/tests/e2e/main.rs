@@ -3,19 +3,38 @@
 //! Invariant: each test has an environment of its own, is named after the fact it proves, and waits for facts.
 //! `tidy.rs` fails when a file here is not listed.
 
+mod agent_ends;
+mod agent_floods;
+mod agent_lines;
 mod attach;
+mod budgets;
 mod cli;
+mod clock;
+mod crash;
 mod disk;
+mod doors;
+mod home;
+mod host;
 mod hostile;
 mod intree;
 mod kill;
 mod notices;
 mod ownership;
 mod permissions;
+mod races;
+mod real_agent;
+mod real_agent_crash;
 mod recovery;
+mod restored;
 mod roles;
+mod scarce;
+mod secrets;
 mod session;
 mod shell;
+mod slow;
+mod soak;
 mod start;
+mod store;
+mod terminal;
 mod torture;
 mod wire;

@@ -3,10 +3,10 @@
 use rustix::process::Signal;
 use serde_json::json;
 use std::{fs, path::Path};
-use vibes_tests::{TestEnv, eventually, oracle, processes};
+use vibes_tests::{TestEnv, Wire, eventually, oracle, processes};
 
 #[test]
-fn a_turn_survives_the_daemon() {
+fn fault_01_a_turn_survives_the_daemon() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -45,7 +45,7 @@ fn what_the_agent_says_while_no_daemon_lives_is_heard_afterwards() {
 }
 
 #[test]
-fn a_pending_approval_survives_and_is_answered_once() {
+fn fault_71_a_pending_approval_survives_and_is_answered_once() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -134,7 +134,7 @@ fn queued_prompts_survive_in_order() {
 }
 
 #[test]
-fn agents_live_on_when_the_daemon_is_asked_to_end() {
+fn fault_12_agents_live_on_when_the_daemon_is_asked_to_end() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -151,7 +151,7 @@ fn agents_live_on_when_the_daemon_is_asked_to_end() {
 }
 
 #[test]
-fn a_killed_runner_takes_its_agent_along_and_the_others_do_not_notice() {
+fn fault_04_a_killed_runner_takes_its_agent_along_and_the_others_do_not_notice() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let doomed = ada.create(&env, json!({"subscribe": true}));
@@ -175,7 +175,7 @@ fn a_killed_runner_takes_its_agent_along_and_the_others_do_not_notice() {
 }
 
 #[test]
-fn daemon_and_runner_may_die_together() {
+fn fault_05_daemon_and_runner_may_die_together() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -196,7 +196,7 @@ fn daemon_and_runner_may_die_together() {
 }
 
 #[test]
-fn an_agent_that_dies_in_a_turn_is_recorded_and_comes_back_with_the_next_prompt() {
+fn fault_06_an_agent_that_dies_in_a_turn_is_recorded_and_comes_back_with_the_next_prompt() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -212,7 +212,7 @@ fn an_agent_that_dies_in_a_turn_is_recorded_and_comes_back_with_the_next_prompt(
 }
 
 #[test]
-fn a_wedged_runner_does_not_delay_the_start() {
+fn fault_11_a_wedged_runner_does_not_delay_the_start() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let wedged = ada.create(&env, json!({}));
@@ -225,7 +225,9 @@ fn a_wedged_runner_does_not_delay_the_start() {
     env.daemon().kill9();
     env.daemon();
     let mut again = env.client("ada");
-    again.ok("list_sessions", json!({}));
+    let link =
+        |wire: &mut Wire| wire.ok("get_session", json!({"session_id": wedged}))["session"]["link"].take();
+    assert_eq!(link(&mut again), "adopting");
     again.subscribe(&other, "end", "writer");
     again.prompt(&other, "say not held up");
     again.said(&other, "not held up");
@@ -236,11 +238,12 @@ fn a_wedged_runner_does_not_delay_the_start() {
         (answer["type"] == "accepted").then_some(())
     });
     again.said(&wedged, "thawed");
+    assert_eq!(link(&mut again), "live");
     oracle::check(&env);
 }
 
 #[test]
-fn a_prompt_that_ran_is_never_called_undelivered_whatever_happens_to_its_files() {
+fn fault_18_a_prompt_that_ran_is_never_called_undelivered_whatever_happens_to_its_files() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -259,7 +262,27 @@ fn a_prompt_that_ran_is_never_called_undelivered_whatever_happens_to_its_files()
 }
 
 #[test]
-fn a_stopped_runner_cannot_keep_its_agent_from_being_killed() {
+fn fault_25_nothing_that_the_daemon_has_open_is_open_in_a_runner_or_an_agent() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let status = ada.ok("daemon_status", json!({}));
+    let state = env.path("s");
+    for name in ["pid", "agent_pid"] {
+        let pid = status["runners"][0][name].as_i64().expect("both run");
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").flatten();
+        let open: Vec<_> = fds.filter_map(|fd| fs::read_link(fd.path()).ok()).collect();
+        assert!(!open.is_empty());
+        let inherited = |path: &&std::path::PathBuf| {
+            // The runner's own directory is named after its session.
+            path.starts_with(&state) && !path.to_string_lossy().contains(&session)
+        };
+        assert_eq!(open.iter().find(inherited), None, "open in {name}: {open:?}");
+    }
+}
+
+#[test]
+fn fault_11_a_stopped_runner_cannot_keep_its_agent_from_being_killed() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
@@ -270,4 +293,24 @@ fn a_stopped_runner_cannot_keep_its_agent_from_being_killed() {
     processes::signal(i32::try_from(runner).expect("a pid"), rustix::process::Signal::STOP);
     ada.ok("kill_session", json!({"session_id": session}));
     assert_eq!(ada.state(&session, "killed")["link"], "lost");
+}
+
+/// Found by the kill loop: the directory of a runner that had ended stayed for ever when the daemon died between
+/// recording the end and clearing away.
+#[test]
+fn fault_05_what_a_killed_daemon_did_not_clear_away_the_next_one_does() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let (ended, running) = (ada.create(&env, json!({})), ada.create(&env, json!({})));
+    ada.ok("kill_session", json!({"session_id": ended}));
+    env.runner_gone(&ended);
+    env.daemon().kill9();
+    let left = env.state().runners().join(format!("{ended}.1"));
+    std::fs::create_dir(&left).expect("as it was before");
+    env.daemon();
+    env.runner_gone(&ended);
+    let mut ada = env.client("ada");
+    ada.subscribe(&running, "end", "writer");
+    ada.prompt(&running, "say still here");
+    ada.said(&running, "still here");
 }

@@ -162,7 +162,7 @@ fn a_turn_that_the_agent_refuses_has_failed_and_the_session_goes_on() {
 }
 
 #[test]
-fn the_same_idempotency_key_is_the_same_input() {
+fn fault_66_the_same_idempotency_key_is_the_same_input() {
     let env = TestEnv::started();
     let mut wire = env.client("ada");
     let session = wire.create(&env, json!({"subscribe": true}));

@@ -9,7 +9,7 @@ fn error(wire: &mut Wire, line: &str) -> Value {
 }
 
 #[test]
-fn one_line_without_hello_does_a_job() {
+fn fault_60_one_line_and_a_half_close_do_a_job() {
     let env = TestEnv::started();
     let mut wire = env.connect();
     wire.send_line(r#"{"type":"list_sessions","request_id":"r1"}"#);
@@ -20,7 +20,7 @@ fn one_line_without_hello_does_a_job() {
 }
 
 #[test]
-fn faults_are_answered_and_the_connection_lives_on() {
+fn fault_65_faults_are_answered_and_the_connection_lives_on() {
     let env = TestEnv::started();
     let mut wire = env.connect();
     assert_eq!(error(&mut wire, "{")["code"], "BAD_REQUEST");
@@ -38,7 +38,7 @@ fn faults_are_answered_and_the_connection_lives_on() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_a_bad_request() {
+fn fault_65_bytes_that_are_no_text_are_a_bad_request() {
     let env = TestEnv::started();
     let mut wire = env.connect();
     wire.send_bytes(b"\xff\xfe{\"type\":\"ping\"}\n").expect("the daemon reads");
@@ -48,7 +48,7 @@ fn bytes_that_are_no_text_are_a_bad_request() {
 }
 
 #[test]
-fn deep_nesting_is_refused_without_harm() {
+fn fault_65_deep_nesting_is_refused_without_harm() {
     let env = TestEnv::started();
     let mut wire = env.connect();
     let line = format!(r#"{{"type":"ping","request_id":"d","x":{}}}"#, "[".repeat(200_000));
@@ -57,7 +57,7 @@ fn deep_nesting_is_refused_without_harm() {
 }
 
 #[test]
-fn a_line_of_two_mebibytes_is_too_large_and_closes() {
+fn fault_65_a_line_of_two_mebibytes_is_too_large_and_closes() {
     let env = TestEnv::started();
     let mut wire = env.connect();
     // The daemon may close before it has read everything; that is its right.
@@ -78,7 +78,7 @@ fn a_line_just_under_the_limit_is_read() {
 }
 
 #[test]
-fn requests_that_came_before_a_half_close_are_all_answered() {
+fn fault_60_requests_that_came_before_a_half_close_are_all_answered() {
     let env = TestEnv::started();
     let mut wire = env.connect();
     let ids: Vec<String> = (0..50).map(|_| wire.ask("list_sessions", json!({}))).collect();
@@ -141,7 +141,7 @@ fn nothing_unasked_comes_before_the_first_answer() {
 }
 
 #[test]
-fn a_protocol_from_the_future_is_refused() {
+fn fault_72_a_protocol_from_the_future_is_refused() {
     let env = TestEnv::started();
     let client = json!({"name": "test", "version": "9", "kind": "script"});
     let mut wire = env.connect();
@@ -157,7 +157,7 @@ fn a_welcome_tells_the_limits() {
 }
 
 #[test]
-fn a_cursor_beyond_the_head_is_cut_back() {
+fn fault_68_a_cursor_beyond_the_head_is_cut_back() {
     let env = TestEnv::started();
     let mut wire = env.client("ada");
     let session = wire.create(&env, json!({}));
@@ -169,7 +169,40 @@ fn a_cursor_beyond_the_head_is_cut_back() {
 }
 
 #[test]
-fn a_cursor_of_another_shape_is_a_bad_request() {
+fn fault_68_a_cursor_of_another_session_or_beyond_all_numbers_is_cut_back() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let (long, short) = (ada.create(&env, json!({"subscribe": true})), ada.create(&env, json!({})));
+    ada.prompt(&long, "chunks 50 20 0 f");
+    let elsewhere = ada.fact(&long, "turn_ended")["seq"].as_u64().expect("a number");
+    let head = ada.ok("get_session", json!({"session_id": short}))["session"]["head"].take();
+    for after in [elsewhere, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
+        ada.ok("subscribe", json!({"session_ids": [short], "after": after, "role": "viewer"}));
+        let rewind = ada.wait_for("the rewind", |message| message["type"] == "rewind");
+        assert_eq!((&rewind["session_id"], &rewind["to"]["seq"]), (&json!(short), &head), "{after}");
+        let page = ada.ok("read_records", json!({"session_id": short, "after": after}));
+        assert_eq!((&page["records"], &page["head"]), (&json!([]), &head), "{after}");
+    }
+}
+
+#[test]
+fn fault_68_a_cursor_anywhere_in_the_past_goes_on_from_there() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    ada.prompt(&session, "chunks 20 20 0 f");
+    let head = ada.fact(&session, "turn_ended")["seq"].as_u64().expect("a number");
+    for after in 0..head {
+        let mut wire = env.connect();
+        wire.subscribe(&session, after, "viewer");
+        wire.wait_for("the last record", |message| message["seq"] == head);
+        let seqs = wire.stream(&session).iter().filter_map(|record| record["seq"].as_u64());
+        assert!(seqs.eq(after + 1..=head), "after {after}");
+    }
+}
+
+#[test]
+fn fault_68_a_cursor_of_another_shape_is_a_bad_request() {
     let env = TestEnv::started();
     let mut wire = env.client("ada");
     let session = wire.create(&env, json!({}));
@@ -192,7 +225,7 @@ fn a_client_that_never_reads_costs_the_others_nothing() {
 }
 
 #[test]
-fn half_a_line_and_a_hang_up_executes_nothing() {
+fn fault_61_half_a_line_and_a_hang_up_executes_nothing() {
     let env = TestEnv::started();
     let mut wire = env.connect();
     wire.send_bytes(
@@ -215,7 +248,7 @@ fn records_are_read_without_joining() {
 }
 
 #[test]
-fn a_cursor_of_a_future_epoch_goes_back_to_the_start() {
+fn fault_68_a_cursor_of_a_future_epoch_goes_back_to_the_start() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({}));

@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
-"""A scripted model for real coding agents: just enough of the OpenAI Responses API, on 127.0.0.1 only.
+"""A scripted model for real coding agents, on 127.0.0.1 only: just enough of the OpenAI Responses API, and of the
+Anthropic Messages API (anthropic.py).
 
 Usage: model.py LOG. Prints its port and serves until standard input ends, so that it never outlives who started it.
 
 It has no memory: what it answers is decided by the request alone. Directives in the last message of the user are
 performed one per call of the model, in order; after the last one a closing text quotes the last tool result.
 
-  [[run: COMMAND]]    call the agent's shell tool and ask to run outside of its sandbox: the agent asks a person
-  [[stream: N]]       say N numbered words
-  [[until: PATH]]     say numbered words until a file exists
-  [[fail: STATUS]]    answer with an HTTP error
+  [[run: COMMAND]]          call the agent's shell tool so that the agent asks a person
+  [[call: NAME: {JSON}]]    call a tool by its name (Messages API)
+  [[think: TEXT]]           think first (Messages API)
+  [[stream: N]]             say N numbered words
+  [[until: PATH]]           say numbered words until a file exists
+  [[fail: STATUS]]          answer with an HTTP error
+  [[fail: STATUS until PATH]]  the same, until a file exists
+  [[garbage]]               answer with what is no answer
+  [[nothing]]               answer nothing until the agent hangs up
 
 LOG gets two lines of JSON per call. When it comes:
   {"n", "messages": [[role, text], ...], "results": [text, ...]}   results of tools since the last message of the user
@@ -20,12 +26,15 @@ import itertools
 import json
 import pathlib
 import re
+import select
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-DIRECTIVE = re.compile(r"\[\[(run|stream|until|fail): (.*?)\]\](?!\])", re.S)
+import anthropic
+
+DIRECTIVE = re.compile(r"\[\[(run|call|think|stream|until|fail|garbage|nothing)(?:: (.*?))?\]\](?!\])", re.S)
 # What agents add to the conversation by themselves, in the role of the user.
 CONTEXT = re.compile(r"<(environment_context|user_instructions|turn_aborted|permissions instructions)>.*?</\1>", re.S)
 
@@ -78,12 +87,14 @@ def shell_call(tools, command):
 
 
 def words(prompt, results):
-    """Yields the words of the answer; a pair at the end is a tool to call."""
+    """Yields the words of the answer; a pair is a thought, or at the end a tool to call."""
     steps = DIRECTIVE.findall(prompt)
-    calls = [argument for kind, argument in steps if kind == "run"]
+    calls = [step for step in steps if step[0] in ("run", "call")]
+    if not results:
+        yield from (step for step in steps if step[0] == "think")
     if len(results) < len(calls):
         yield from ("I ", "will ", "run ", "it. ")
-        yield ("call", calls[len(results)])
+        yield calls[len(results)]
         return
     for kind, argument in steps:
         if kind == "stream":
@@ -110,24 +121,43 @@ class Model(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if not self.path.endswith("/responses"):
-            return self.reply(404, {"error": {"message": "only the Responses API is served"}})
-        messages, results = read(body)
+        path = self.path.split("?")[0]
+        if path.endswith("/count_tokens"):
+            return self.reply(200, {"input_tokens": 1})
+        dialects = {"responses": (read, self.answer), "messages": (anthropic.read, self.message)}
+        if path.rsplit("/", 1)[-1] not in dialects:
+            return self.reply(404, {"error": {"message": "only the Responses and the Messages API are served"}})
+        reader, answer = dialects[path.rsplit("/", 1)[-1]]
+        messages, results = reader(body)
         number = next(self.server.numbers)
         self.server.log.write(n=number, messages=messages, results=results)
         prompt = next((text for role, text in reversed(messages) if role == "user"), "")
         said, whole = [], False
         try:
-            failure = next((argument for kind, argument in DIRECTIVE.findall(prompt) if kind == "fail"), None)
-            if failure:
-                self.reply(int(failure), {"error": {"message": "the model fails as it was told"}})
-            else:
-                self.answer(number, body, words(prompt, results), said)
+            if not self.refuses(DIRECTIVE.findall(prompt)):
+                answer(number, body, words(prompt, results), said)
             whole = True
         except OSError:
             self.close_connection = True  # the agent hung up
         finally:
             self.server.log.write(n=number, said="".join(said), whole=whole)
+
+    def refuses(self, steps):
+        """Whether the answer is none; it was given then."""
+        for kind, argument in steps:
+            status, _, path = argument.partition(" until ")
+            if kind == "fail" and not (path and pathlib.Path(path).exists()):
+                error = {"type": anthropic.ERRORS.get(int(status), "api_error"), "message": "the model fails as it was told"}
+                self.reply(int(status), {"type": "error", "error": error})
+            elif kind == "garbage":
+                self.reply(200, "this is no answer of a model")
+            elif kind == "nothing":
+                select.select([self.connection], [], [])  # readable when the agent has hung up
+                raise OSError
+            else:
+                continue
+            return True
+        return False
 
     def reply(self, status, body):
         data = json.dumps(body).encode()
@@ -137,12 +167,24 @@ class Model(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def answer(self, number, body, pieces, said):
-        """Streams one message and perhaps a tool call. `said` gets each word that went out."""
+    def begin(self):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+
+    def message(self, number, body, pieces, said):
+        """The same for the Messages API."""
+        if not body.get("stream"):
+            return self.reply(200, anthropic.whole(number, body, pieces, said))
+        self.begin()
+        for kind, fields in anthropic.events(number, body, pieces, said):
+            self.event(kind, **fields)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def answer(self, number, body, pieces, said):
+        """Streams one message and perhaps a tool call. `said` gets each word that went out."""
+        self.begin()
         response = {"id": "resp_%d" % number, "object": "response", "status": "in_progress", "output": []}
         message = {"type": "message", "id": "msg_%d" % number, "role": "assistant", "content": []}
         self.event("response.created", response=response)
@@ -150,6 +192,8 @@ class Model(BaseHTTPRequestHandler):
         items = []
         for piece in pieces:
             if isinstance(piece, tuple):
+                if piece[0] != "run":
+                    continue
                 name, arguments = shell_call(body.get("tools", []), piece[1])
                 items.append({"type": "function_call", "id": "fc_%d" % number, "call_id": "call_%d" % number,
                               "name": name, "arguments": json.dumps(arguments)})

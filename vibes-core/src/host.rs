@@ -35,18 +35,28 @@ pub fn sweep(marker: &str, tries: u32) -> Vec<i32> {
 #[cfg(target_os = "linux")]
 mod imp {
     use super::Process;
-    use std::fs;
+    use rustix::io::Errno;
+    use std::{fs, io, sync::OnceLock};
     use vibes_protocol::paths::SESSION_MARKER_VAR;
 
     /// Names this boot of the machine.
     pub fn boot_id() -> String {
-        fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .map(|id| id.trim().to_owned())
-            .unwrap_or_default()
+        // Read once: a daemon that has no descriptor left must not take every runner for one of another boot.
+        static ID: OnceLock<String> = OnceLock::new();
+        if let Some(id) = ID.get() {
+            return id.clone();
+        }
+        match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+            Ok(id) => ID.get_or_init(|| id.trim().to_owned()).clone(),
+            Err(_) => String::new(),
+        }
     }
 
     fn stat(pid: i32) -> Option<(i32, u64, char)> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        fields(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn fields(stat: &str) -> Option<(i32, u64, char)> {
         // The name may hold anything, parentheses included: what follows its last one is fixed.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
@@ -57,8 +67,20 @@ mod imp {
 
     /// The process with this number, if there is one that is not a zombie.
     pub fn process(pid: i32) -> Option<Process> {
-        let (_, start_time, state) = stat(pid)?;
-        (state != 'Z' && state != 'X').then_some(Process { pid, start_time })
+        look(pid).ok().flatten()
+    }
+
+    /// The process with this number, if there is one that is not a zombie; an error when that cannot be told.
+    pub fn look(pid: i32) -> io::Result<Option<Process>> {
+        let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // It ended while the file was read.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let found = fields(&stat).filter(|(.., state)| *state != 'Z' && *state != 'X');
+        Ok(found.map(|(_, start_time, _)| Process { pid, start_time }))
     }
 
     /// The processes of this user whose environment holds `VIBES_SESSION=<marker>`, this one aside.
@@ -116,6 +138,11 @@ mod imp {
     pub fn process(pid: i32) -> Option<Process> {
         let raw = rustix::process::Pid::from_raw(pid)?;
         rustix::process::test_kill_process(raw).ok().map(|()| Process { pid, start_time: 0 })
+    }
+
+    /// As [`process`]: asking for it does not fail here.
+    pub fn look(pid: i32) -> std::io::Result<Option<Process>> {
+        Ok(process(pid))
     }
 
     /// Unknown here.

@@ -6,6 +6,7 @@ use crate::paths;
 use anyhow::Context;
 use serde::Deserialize;
 use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
+use vibes_core::agent::launch::SPOOLS;
 use vibes_protocol::paths::StateDir;
 
 /// How the daemon is set up.
@@ -17,6 +18,8 @@ pub struct Config {
     pub runner: PathBuf,
     /// Agents by name.
     pub agents: BTreeMap<String, Agent>,
+    /// What agents may take.
+    pub limits: Limits,
     /// The daemon's own environment, for agents that are started without a client at hand: what an agent may have of it
     /// is [`Config::own_env`].
     own: BTreeMap<String, String>,
@@ -42,11 +45,37 @@ pub struct Agent {
     pub pass_env: Vec<String>,
 }
 
+/// What agents may take together.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How much of what agents wrote may wait to be recorded, in MiB.
+    pub spool_mib: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { spool_mib: SPOOLS >> 20 }
+    }
+}
+
+impl Limits {
+    /// Less than this would be a handful of lines for some agents; more than this is no number of bytes.
+    const SPOOL_MIB: std::ops::RangeInclusive<u64> = 16..=1 << 24;
+
+    /// What all spools may hold together, in bytes.
+    pub fn spools(&self) -> u64 {
+        self.spool_mib << 20
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
     agents: BTreeMap<String, Agent>,
+    #[serde(default)]
+    limits: Limits,
 }
 
 /// Names of a client's environment that agents get. The command line sends the same ones.
@@ -63,12 +92,14 @@ impl Config {
         let me = std::env::current_exe().context("cannot find the daemon's own program")?;
         let runner = me.with_file_name("vibes-runner");
         let mut agents = presets(&me);
+        let mut limits = Limits::default();
         if let Some(path) = paths::config_file() {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
                     let file: File = toml::from_str(&text)
                         .with_context(|| format!("the configuration {}", path.display()))?;
                     agents.extend(file.agents);
+                    limits = file.limits;
                 }
                 // A home that is no directory holds no configuration either.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
@@ -90,11 +121,15 @@ impl Config {
         if let Some((name, _)) = agents.iter().find(|(_, agent)| agent.command.is_empty()) {
             anyhow::bail!("agents.{name}.command: the program is missing");
         }
+        let (least, most) = Limits::SPOOL_MIB.into_inner();
+        if !(least..=most).contains(&limits.spool_mib) {
+            anyhow::bail!("limits.spool_mib: {} is not from {least} to {most}", limits.spool_mib);
+        }
         let may = |name: &String| {
             is_allowed(name) || agents.values().any(|agent: &Agent| agent.pass_env.contains(name))
         };
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
-        Ok(Self { dir, runner, agents, own })
+        Ok(Self { dir, runner, agents, limits, own })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -224,7 +259,8 @@ mod tests {
         let agents = presets(std::path::Path::new("/bin/vibesd"));
         let own = ["PATH", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
         let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
-        let config = Config { dir, runner, agents, own: own.into() };
+        let limits = Limits::default();
+        let config = Config { dir, runner, agents, limits, own: own.into() };
         let names = |agent| config.own_env(agent).into_keys().collect::<Vec<_>>();
         assert_eq!(names("codex"), ["OPENAI_API_KEY", "PATH"]);
         assert_eq!(names("gemini"), ["GEMINI_API_KEY", "PATH"]);

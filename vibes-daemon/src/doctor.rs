@@ -5,12 +5,13 @@
 #![allow(clippy::print_stdout)]
 
 use crate::{
+    config::Config,
     instance::{Instance, Running},
     paths,
 };
 use std::{collections::BTreeMap, process::ExitCode};
 use vibes_core::{
-    agent::{launch::Yard, link},
+    agent::{launch::Yard, link, place},
     host,
     journal::{self, StoreError},
     session::persist,
@@ -76,21 +77,23 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn runners(
-    dir: &vibes_protocol::paths::StateDir,
+    state: &vibes_protocol::paths::StateDir,
     reap: bool,
     alone: bool,
     say: &mut dyn FnMut(bool, String),
 ) -> anyhow::Result<()> {
-    let state_id = paths::state_id(dir)?;
+    let state_id = paths::state_id(state)?;
     let yard = Yard {
-        dir: dir.runners(),
+        dir: state.runners(),
         runner: Default::default(),
         state_id,
         descriptors: None,
         floods: Default::default(),
+        spools: Config::read().map(|config| config.limits).unwrap_or_default().spools(),
     };
     // What the store cannot tell of itself, nobody is called a stranger for.
-    let stored = dir.store().exists().then(|| journal::Reader::new(&dir.store()).sessions().ok()).flatten();
+    let stored =
+        state.store().exists().then(|| journal::Reader::new(&state.store()).sessions().ok()).flatten();
     let readable = |stored: &journal::StoredSession| (stored.id, persist::restore(stored, 0).is_ok());
     let known: Option<BTreeMap<_, _>> = stored.map(|stored| stored.iter().map(readable).collect());
     let mut newest: BTreeMap<_, u64> = BTreeMap::new();
@@ -100,15 +103,24 @@ fn runners(
         *seen = (*seen).max(*generation);
     }
     for (session, generation) in present {
-        let place = yard.dir_of(&session, generation);
+        let dir = yard.dir_of(&session, generation);
         let marker = yard.marker_of(&session, generation);
         let short = &session.to_string()[..8];
-        let runner = link::runner_process(&place);
+        let runner = link::runner_process(&dir);
         let stranger = known.as_ref().is_some_and(|known| known.get(&session) != Some(&true));
         let old = stranger || newest.get(&session) != Some(&generation);
         match runner {
             Some(process) if !old => {
-                say(true, format!("runner of {short}.{generation}: pid {}", process.pid));
+                let pid = process.pid;
+                if place::answers(&dir) {
+                    say(true, format!("runner of {short}.{generation}: pid {pid}"));
+                } else {
+                    let help = format!("`kill -CONT {pid}` if it is stopped, `vibes kill {short}` to end it");
+                    say(false, format!("runner of {short}.{generation}: pid {pid} does not answer: {help}"));
+                }
+                if let Some(why) = place::crowded(&dir, yard.spools) {
+                    say(false, format!("session {short}: {why}"));
+                }
             }
             _ => {
                 let left = host::carrying(&marker);
@@ -125,7 +137,7 @@ fn runners(
                 if reap {
                     let left = host::sweep(&marker, 100);
                     if stranger && left.is_empty() {
-                        let _ = std::fs::remove_dir_all(&place);
+                        let _ = std::fs::remove_dir_all(&dir);
                     }
                     say(left.is_empty(), format!("runner of {short}.{generation}: reaped, left: {left:?}"));
                 } else {

@@ -103,6 +103,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
             state_id: state_id.clone(),
             descriptors: descriptors.given,
             floods: Arc::default(),
+            spools: config.limits.spools(),
         }),
         epoch,
         fence,

@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use vibes_runner::spool;
 
 const USAGE: &str = "usage: vibes-runner --dir DIR --session UUID --gen N --cwd CWD [--umask OCTAL] \
-    [--descriptors N] [--ttl SECONDS] [--go-timeout-ms N] [--budget BYTES] -- PROGRAM ARGS…";
+    [--descriptors N] [--ttl SECONDS] [--go-timeout-ms N] [--budget BYTES] [--shared BYTES] -- PROGRAM ARGS…";
 
 /// What the daemon wants run, and where.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Args {
     pub(crate) ttl: Option<Duration>,
     pub(crate) go_timeout: Duration,
     pub(crate) budget: u64,
+    /// What all spools beside this one may hold together; as much as they like when none is given.
+    pub(crate) shared: Option<u64>,
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let (mut dir, mut session, mut generation, mut cwd, mut umask) = (None, None, None, None, None);
-        let mut descriptors = None;
+        let (mut descriptors, mut shared) = (None, None);
         let (mut ttl, mut go_timeout, mut budget) = (86_400, 10_000, spool::BUDGET);
         loop {
             let Some(flag) = words.next() else { return Err(USAGE.to_owned()) };
@@ -53,6 +55,7 @@ impl Args {
                 "--ttl" => ttl = number(&flag, value, 10)?,
                 "--go-timeout-ms" => go_timeout = number(&flag, value, 10)?,
                 "--budget" => budget = number(&flag, value, 10)?,
+                "--shared" => shared = Some(number(&flag, value, 10)?),
                 _ => return Err(format!("{flag} is unknown; {USAGE}")),
             }
         }
@@ -67,6 +70,7 @@ impl Args {
             ttl: (ttl > 0).then(|| Duration::from_secs(ttl)),
             go_timeout: Duration::from_millis(go_timeout),
             budget,
+            shared,
             program: words.next().ok_or_else(usage)?,
             arguments: words.collect(),
         })

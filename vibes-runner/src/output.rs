@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, read};
 use vibes_runner::points::{self, Point};
-use vibes_runner::spool::{ERR_HALF, ERR_NEW, ERR_OLD, SEGMENT, segment_name, segments};
+use vibes_runner::spool::{self, ERR_HALF, ERR_NEW, ERR_OLD, LEAST, SEGMENT, segment_name, segments};
 
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
 /// How long to wait before trying a failed write again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How far a spool grows at most before it is looked again what the others left, in bytes.
+const STRIDE: u64 = 8 * 1024 * 1024;
 
 /// Standard output and the spool.
 #[derive(Debug)]
@@ -31,9 +33,13 @@ pub(crate) struct Output {
     start: u64,
     /// The logical end of the spool.
     pub(crate) end: u64,
+    /// How long the line under way is so far.
+    line: u64,
     /// Where the oldest segment began when last looked.
     oldest: u64,
     budget: u64,
+    /// What this spool and all beside it may hold, and up to which end that was looked at.
+    shared: Option<(u64, u64)>,
     limit: u64,
     chunk: Vec<u8>,
     /// What of `chunk` is read but not written.
@@ -44,10 +50,25 @@ pub(crate) struct Output {
 
 impl Output {
     /// `budget` bounds what may lie un-ingested. A small one makes small segments, or the first could never go.
-    pub(crate) fn new(budget: u64) -> Self {
+    /// `shared` bounds what may lie in all spools beside this one together.
+    pub(crate) fn new(budget: u64, shared: Option<u64>) -> Self {
         let limit = SEGMENT.min(budget / 4).max(1);
         let (pipe, segment, chunk, held, retry) = (None, None, Vec::new(), 0..0, None);
-        Self { pipe, segment, start: 0, end: 0, oldest: 0, budget, limit, chunk, held, retry }
+        let shared = shared.map(|total| (total, 0));
+        Self {
+            pipe,
+            segment,
+            start: 0,
+            end: 0,
+            line: 0,
+            oldest: 0,
+            budget,
+            shared,
+            limit,
+            chunk,
+            held,
+            retry,
+        }
     }
 
     pub(crate) fn connect(&mut self, pipe: ChildStdout) {
@@ -107,7 +128,7 @@ impl Output {
 
     fn write(&mut self) -> io::Result<()> {
         while !self.held.is_empty() {
-            self.keep_budget()?;
+            let most = self.keep_budget()?;
             // One that somebody removed is read by nobody: what comes now goes where it can be found.
             let there = |segment: &File| segment.metadata().is_ok_and(|found| found.nlink() > 0);
             let (segment, start) = match self.segment.take().filter(there) {
@@ -116,11 +137,14 @@ impl Output {
             };
             self.start = start;
             let length = self.end - start;
-            let (take, last) = cut(&self.chunk[self.held.clone()], length, self.limit);
+            let held = &self.chunk[self.held.start..][..most];
+            let (take, last) = cut(held, length, self.limit);
             let now = points::part(Point::RunnerSpoolPartial, take);
             match segment.write_at(&self.chunk[self.held.start..self.held.start + now], length) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
+                    let ended = held[..count].iter().rposition(|&byte| byte == b'\n');
+                    self.line = ended.map_or(self.line + count as u64, |last| (count - last - 1) as u64);
                     self.held.start += count;
                     self.end += count as u64;
                     // Kept open unless it is complete.
@@ -140,14 +164,45 @@ impl Output {
         Ok(())
     }
 
-    fn keep_budget(&mut self) -> io::Result<()> {
+    /// How much of what is held may be written.
+    fn keep_budget(&mut self) -> io::Result<usize> {
         if self.end - self.oldest >= self.budget {
             self.oldest = segments(Path::new("."))?.first().map_or(self.end, |(offset, _)| *offset);
             if self.end.saturating_sub(self.oldest) >= self.budget {
                 return Err(ErrorKind::QuotaExceeded.into());
             }
         }
-        Ok(())
+        match self.shared {
+            Some((total, looked)) if self.end >= looked => self.keep_share(total),
+            _ => Ok(self.held.len()),
+        }
+    }
+
+    /// A spool grows while it is shorter than what all of them leave free. So nobody needs to know how many they are:
+    /// one alone comes to half of the total, two to a third each, and whoever comes later finds room.
+    fn keep_share(&mut self, total: u64) -> io::Result<usize> {
+        let own = spool::length(Path::new("."));
+        let free = total.saturating_sub(spool::total(Path::new("..")));
+        // Slower the nearer it comes, because the others grow meanwhile.
+        let stride = (free.saturating_sub(own) / 8).min(STRIDE).max(LEAST.saturating_sub(own));
+        if stride == 0 {
+            // The daemon keeps the last segment, and the one that a line begins in which has no end. So that it can
+            // give up everything, the line is finished and the segment is complete.
+            if (1..SEGMENT).contains(&self.line) {
+                let held = &self.chunk[self.held.clone()];
+                return Ok(held
+                    .iter()
+                    .position(|&byte| byte == b'\n')
+                    .map_or(held.len(), |newline| newline + 1));
+            }
+            if self.end > self.start {
+                self.segment = Some(open(&segment_name(self.end))?);
+                self.start = self.end;
+            }
+            return Err(ErrorKind::QuotaExceeded.into());
+        }
+        self.shared = Some((total, self.end + stride));
+        Ok(self.held.len())
     }
 }
 

@@ -94,7 +94,7 @@ impl Runner {
         let now = Instant::now();
         Self {
             phase: Phase::Waiting { until: now + args.go_timeout },
-            output: Output::new(args.budget),
+            output: Output::new(args.budget, args.shared),
             args,
             who,
             listener,

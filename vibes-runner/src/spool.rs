@@ -21,6 +21,11 @@ pub const ERR_NEW: &str = "err.new";
 pub const SEGMENT: u64 = 16 * 1024 * 1024;
 /// How much un-ingested output may lie in the spool before the agent has to wait, in bytes.
 pub const BUDGET: u64 = 1024 * 1024 * 1024;
+/// How much may lie in all spools of a state directory together unless the daemon says otherwise, in bytes. One agent
+/// alone may have half of what is free, so that a newcomer always finds room.
+pub const SHARED: u64 = 4 * 1024 * 1024 * 1024;
+/// How much of it every agent has to itself, however much the others hold, in bytes: whoever is read goes on.
+pub const LEAST: u64 = 1024 * 1024;
 /// How long each half of the standard error may grow, in bytes.
 pub const ERR_HALF: u64 = 4 * 1024 * 1024;
 /// An entry of the input log: `[u64 in_seq][32 bytes hash][u32 length][u32 crc32 of what stands before]`.
@@ -49,6 +54,17 @@ pub fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// How many bytes lie in the segments of a directory. What cannot be looked at counts nothing.
+pub fn length(dir: &Path) -> u64 {
+    let found = segments(dir).unwrap_or_default();
+    found.iter().filter_map(|(_, path)| fs::metadata(path).ok()).map(|file| file.len()).sum()
+}
+
+/// How many bytes lie in all spools below `runners`, which holds one directory for each.
+pub fn total(runners: &Path) -> u64 {
+    fs::read_dir(runners).into_iter().flatten().flatten().map(|entry| length(&entry.path())).sum()
 }
 
 /// The bytes of one entry of the input log.

@@ -89,6 +89,45 @@ fn over_budget_the_agent_waits_until_segments_go() {
 }
 
 #[test]
+fn what_all_spools_may_hold_leaves_room_for_others_and_a_little_for_each() {
+    const MIB: usize = 1 << 20;
+    let (mut rig, mut daemon) = Plan::sh("seq 1 1000000; read go").with("--shared", "8388608").go();
+    let expected = numbers(1_000_000);
+    assert!(blocked(&mut daemon), "it came to wait");
+    let alone = rig.spooled().len();
+    assert!((3 * MIB..=4 * MIB + 64 * 1024).contains(&alone), "one alone has half of it: {alone}");
+    // Another one takes all there is: what is read goes on all the same, a little at a time.
+    let other = rig.dir.with_file_name("2");
+    fs::create_dir(&other).expect("it is made");
+    fs::File::create(other.join(vibes_runner::spool::segment_name(0)))
+        .and_then(|file| file.set_len(64 << 20))
+        .expect("it is made");
+    let (mut ingested, mut most) = (Vec::new(), alone);
+    while ingested.len() < expected.len() {
+        let whole = daemon.stat().spool_end == expected.len() as u64;
+        let mut segments = rig.segments();
+        let lying: usize =
+            segments.iter().map(|(_, path)| fs::metadata(path).expect("metadata").len() as usize).sum();
+        assert!(lying <= most + 128 * 1024, "{lying}");
+        if !whole {
+            // The last one is the runner's; when it waits, that one is empty.
+            segments.pop();
+        }
+        for (offset, path) in segments {
+            assert_eq!(offset, ingested.len() as u64);
+            ingested.extend(fs::read(&path).expect("read"));
+            fs::remove_file(path).expect("remove");
+        }
+        if ingested.len() >= alone {
+            most = MIB;
+        }
+    }
+    assert!(ingested == expected, "nothing lost, nothing doubled");
+    assert_eq!(daemon.stop(5000, 5000), []);
+    assert!(exit_json(&mut rig).contains(&format!("\"spool_end\":{}", expected.len())));
+}
+
+#[test]
 fn a_full_disk_makes_the_agent_wait_and_input_be_refused_and_nothing_is_lost() {
     let (mut rig, mut daemon) = Plan::sh("echo up; read a; seq 1 200000; cat").go();
     rig.wait_text("up\n");

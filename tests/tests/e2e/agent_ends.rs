@@ -1,9 +1,10 @@
 //! Agents that end when they should not, do not end when they should, or stand still.
 
+use super::store::problems;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
-use vibes_tests::{TestEnv, eventually, oracle, processes};
+use vibes_tests::{TestEnv, Wire, eventually, oracle, processes};
 
 fn with_opts(opts: &str) -> Value {
     json!({"args": ["--opts", opts], "subscribe": true, "wait_ready": false})
@@ -133,12 +134,44 @@ fn fault_11_a_runner_that_is_stopped_under_a_living_daemon_loses_nothing() {
     ada.ok("interrupt", json!({"session_id": stopped}));
     ada.prompt(&other, "say not held up");
     ada.said(&other, "not held up");
-    assert_eq!(ada.fact(&stopped, "agent_silent")["fact"]["request"], "session/cancel");
+    eventually("the link is lost", || (info(&mut ada, &stopped)["link"] == "lost").then_some(()));
     processes::signal(runner, Signal::CONT);
     ada.said(&stopped, "thawed");
     assert_eq!(ada.state(&stopped, "idle")["link"], "live");
     let journals = oracle::check(&env);
     oracle::check_accepted(&stopped, &journals[&stopped], &accepted);
+}
+
+/// A session as it is shown.
+fn info(wire: &mut Wire, session: &str) -> Value {
+    wire.ok("get_session", json!({"session_id": session}))["session"].take()
+}
+
+#[test]
+fn fault_11_a_runner_that_is_stopped_is_told_and_can_be_killed() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    assert!(env.vibes(&["doctor"]).exits(0).stdout.contains("ok   runner of"));
+    let runner = processes::of(&mut ada, &session, "pid");
+    // Nobody asks anything of it, and still it is noticed.
+    processes::signal(runner, Signal::STOP);
+    eventually("the link is lost", || (info(&mut ada, &session)["link"] == "lost").then_some(()));
+    let told = info(&mut ada, &session)["reason"].to_string();
+    assert!(told.contains("does not answer"), "{told}");
+    assert!(problems(&env).contains(&format!("session {}: its runner does not answer", &session[..8])));
+    let doctor = env.vibes(&["doctor"]).exits(1).stdout;
+    assert!(doctor.contains(&format!("pid {runner} does not answer")), "{doctor}");
+    processes::signal(runner, Signal::CONT);
+    eventually("the link lives", || (info(&mut ada, &session)["link"] == "live").then_some(()));
+    assert_eq!((&info(&mut ada, &session)["reason"], problems(&env)), (&Value::Null, "[]".to_owned()));
+    ada.prompt(&session, "say thawed");
+    ada.said(&session, "thawed");
+    let agent = processes::of(&mut ada, &session, "agent_pid");
+    processes::signal(runner, Signal::STOP);
+    ada.ok("kill_session", json!({"session_id": session}));
+    assert!(!processes::alive(agent) && !processes::alive(runner));
+    oracle::check(&env);
 }
 
 #[test]

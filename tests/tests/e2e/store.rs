@@ -2,58 +2,13 @@
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::PathBuf, process::Command};
 use vibes_runner::spool;
-use vibes_tests::{TestEnv, eventually, oracle, processes};
+use vibes_tests::{Faults, TestEnv, eventually, oracle, processes};
 
 /// What the daemon says is wrong.
 pub(crate) fn problems(env: &TestEnv) -> String {
     env.connect().ok("daemon_status", json!({}))["problems"].to_string()
-}
-
-/// Faults in the system calls of a process, until it is dropped.
-struct Faults(Child);
-
-impl Faults {
-    /// `None` where processes cannot be traced.
-    fn of(pid: i32, inject: &str) -> Option<Self> {
-        let tracer = Command::new("strace")
-            .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("inject={inject}"), "-p", &pid.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut tracer) = tracer else {
-            skip("strace is not installed");
-            return None;
-        };
-        eventually("the process is traced, or cannot be", || {
-            let gone = tracer.try_wait().ok().flatten().is_some();
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            (gone || status.contains(&format!("TracerPid:\t{}", tracer.id()))).then_some(())
-        });
-        if tracer.try_wait().ok().flatten().is_some() {
-            skip("this process may not be traced");
-            return None;
-        }
-        Some(Self(tracer))
-    }
-}
-
-impl Drop for Faults {
-    fn drop(&mut self) {
-        // TERM, so that it lets go of what it traces.
-        processes::signal(self.0.id() as i32, Signal::TERM);
-        let _ = self.0.wait();
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that cannot be made here says so")]
-fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Yard {
     pub descriptors: Option<u64>,
     /// How many agents write faster than they are read.
     pub floods: Arc<AtomicUsize>,
+    /// What all spools may hold together, in bytes.
+    pub spools: u64,
 }
 
 impl Yard {
@@ -56,6 +58,9 @@ impl Yard {
         Ok(found)
     }
 }
+
+/// What all spools may hold together unless the configuration says otherwise, in bytes.
+pub const SPOOLS: u64 = vibes_runner::spool::SHARED;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -162,6 +167,7 @@ pub async fn spawn(
     if let Some(descriptors) = yard.descriptors {
         command.args(["--descriptors", &descriptors.to_string()]);
     }
+    command.args(["--shared", &yard.spools.to_string()]);
     command.arg("--").arg(&found).args(&launch.argv[1..]);
     command
         .env_clear()

@@ -4,8 +4,10 @@
 //! line it wrote is handed over before the link says that it is gone. The events channel is the back-pressure: a
 //! session that cannot commit stops the reading, the spool grows to its budget, and the agent waits.
 
+pub use super::place::{agent_pid, end_runner, runner_process};
 use super::{
     launch::Yard,
+    place,
     spool::{Chunk, Line, SpoolReader},
 };
 use crate::{
@@ -17,6 +19,7 @@ use std::{
     io,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -45,12 +48,25 @@ pub enum LinkEvent {
     Acked(u64),
     /// A frame was refused.
     Refused(u64, Refusal),
-    /// The agent waits because the spool cannot be written, or goes on.
-    Blocked(bool),
+    /// Something stands between the daemon and the agent, in a sentence, or does no more.
+    Hindered(Hindrance, Option<String>),
     /// The agent is stopped, and its runner waits for room on the disk for its last words; see [`Link::stopped`].
     StoppedEarly,
     /// It is over. The last event.
     Gone(Box<Gone>),
+}
+
+/// What can stand between the daemon and an agent that runs. It passes by itself, and nothing is lost by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hindrance {
+    /// The runner does not answer.
+    Silent,
+    /// What the agent wrote cannot be read.
+    Unread,
+    /// The agent waits: the spool takes nothing more.
+    Blocked,
+    /// The runner takes nothing more for the agent.
+    Untaken,
 }
 
 /// How a generation ended.
@@ -88,9 +104,6 @@ pub struct Link {
     pub stopped: Arc<OnceLock<Vec<i32>>>,
 }
 
-/// How much of the standard error is kept with a failure, in bytes.
-const STDERR_TAIL: usize = 8 * 1024;
-
 impl Link {
     /// Opens the link to a runner that was just started or is to be adopted, reading its spool from `offset`.
     pub fn open(yard: &Yard, session: &SessionId, generation: u64, offset: u64, fence: u64) -> Self {
@@ -103,6 +116,7 @@ impl Link {
         let worker = Worker {
             reader: SpoolReader::new(dir.clone(), offset, yard.floods.clone()),
             dir,
+            spools: yard.spools,
             marker: yard.marker_of(session, generation),
             fence,
             events: event_tx,
@@ -132,6 +146,8 @@ impl<T> From<mpsc::error::SendError<T>> for Unheard {
 
 struct Worker {
     dir: PathBuf,
+    /// What all spools may hold together, in bytes.
+    spools: u64,
     marker: String,
     fence: u64,
     reader: SpoolReader,
@@ -174,6 +190,7 @@ impl Worker {
         orders: &mut mpsc::UnboundedReceiver<LinkOrder>,
     ) -> Option<(UnixStream, Standing)> {
         let mut told = false;
+        let mut patience = Some(Instant::now() + WEDGED);
         loop {
             // No deadline on the answer itself: a runner that is stopped (SIGSTOP) is alive and answers later. What
             // is checked instead is whether it still lives.
@@ -183,6 +200,12 @@ impl Worker {
                 () = overdue(self.stop_by) => {
                     self.kill_runner();
                     return None;
+                }
+                () = overdue(patience) => {
+                    patience = None;
+                    // A session that takes no events has worse to tell.
+                    let _ = self.events.try_send(LinkEvent::Hindered(Hindrance::Silent, Some(NO_ANSWER.to_owned())));
+                    continue;
                 }
                 order = orders.recv() => {
                     match order? {
@@ -210,7 +233,10 @@ impl Worker {
                     if !std::mem::replace(&mut told, true) {
                         tracing::info!(dir = %self.dir.display(), %error, "the runner does not answer");
                     }
-                    if !self.runner_lives_after(POLL).await {
+                    // Where nobody listens and no file tells of somebody, there is nobody.
+                    let deserted =
+                        matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+                    if !self.runner_lives_after(POLL).await || (deserted && place::look(&self.dir).is_err()) {
                         return None;
                     }
                 }
@@ -231,7 +257,11 @@ impl Worker {
         let mut caught_up = false;
         // What the session is to hear waits here, so that a session that cannot commit never keeps its orders (a stop
         // above all) from the runner. One entry per report, which are as many as the frames.
+        let blocked = standing.blocked;
         let mut queue = VecDeque::from([LinkEvent::Up(standing)]);
+        if blocked {
+            queue.push_back(LinkEvent::Hindered(Hindrance::Blocked, Some(self.why_blocked())));
+        }
         if catch_up < self.reader.position() {
             // Not the spool that was read so far. What comes from now on is taken in, and the rest is told.
             let why =
@@ -246,6 +276,9 @@ impl Worker {
         // nothing may wait for it here, and no order may be cut, or it would take the next one for the rest.
         let mut unsent: VecDeque<u8> =
             std::mem::take(&mut self.early).iter().flat_map(Order::encode).collect();
+        let mut pulse = pin!(tokio::time::sleep(PULSE));
+        let mut pulsed = Pulse::Heard;
+        let (mut read_again, mut unread, mut untaken) = (None, false, false);
         loop {
             if !caught_up && self.reader.position() >= catch_up {
                 caught_up = true;
@@ -257,6 +290,9 @@ impl Worker {
                     Report::Exited(how, end) => (exit, spool_end) = (Some(how), end),
                     Report::Ack { in_seq } => {
                         points::hit(Point::OutAcked);
+                        if std::mem::take(&mut untaken) {
+                            queue.push_back(LinkEvent::Hindered(Hindrance::Untaken, None));
+                        }
                         // An acknowledgement covers those before it: a session that is busy hears only the last.
                         match queue.back_mut() {
                             Some(LinkEvent::Acked(last)) => *last = in_seq.max(*last),
@@ -265,8 +301,16 @@ impl Worker {
                     }
                     Report::Refused { in_seq, why } => {
                         queue.push_back(LinkEvent::Refused(in_seq, why));
+                        if why == Refusal::DiskFull && !std::mem::replace(&mut untaken, true) {
+                            let why =
+                                "the disk takes no more input for its agent (in.log); what was sent waits";
+                            queue.push_back(LinkEvent::Hindered(Hindrance::Untaken, Some(why.to_owned())));
+                        }
                     }
-                    Report::Blocked { blocked } => queue.push_back(LinkEvent::Blocked(blocked)),
+                    Report::Blocked { blocked } => {
+                        let why = blocked.then(|| self.why_blocked());
+                        queue.push_back(LinkEvent::Hindered(Hindrance::Blocked, why));
+                    }
                     Report::Stopped { left } => {
                         // The runner may stay for as long as the disk has no room for the agent's last words.
                         self.stop_by = None;
@@ -280,9 +324,43 @@ impl Worker {
             }
             tokio::select! {
                 read = from.read_buf(&mut buffer) => match read {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Ok(0) | Err(_) => return Ok(Ending::Over(exit)),
-                    Ok(_) => {}
+                    Ok(_) => {
+                        if pulsed == Pulse::Silent {
+                            queue.push_back(LinkEvent::Hindered(Hindrance::Silent, None));
+                            pulse.as_mut().reset(Instant::now() + PULSE);
+                        }
+                        pulsed = Pulse::Heard;
+                    }
                 },
+                () = &mut pulse, if pulsed != Pulse::Silent => {
+                    let now = Instant::now();
+                    pulsed = match pulsed {
+                        Pulse::Heard => {
+                            pulse.as_mut().reset(now + PULSE);
+                            Pulse::Quiet
+                        }
+                        Pulse::Quiet => {
+                            unsent.extend(Order::Stat.encode());
+                            pulse.as_mut().reset(now + WEDGED);
+                            Pulse::Asked
+                        }
+                        // A daemon that stood still itself finds the answer and the end of its patience together.
+                        Pulse::Asked | Pulse::Silent => match from.try_read_buf(&mut buffer) {
+                            Ok(count) if count > 0 => {
+                                pulse.as_mut().reset(now + PULSE);
+                                Pulse::Heard
+                            }
+                            _ => {
+                                let why = Some(NO_ANSWER.to_owned());
+                                queue.push_back(LinkEvent::Hindered(Hindrance::Silent, why));
+                                Pulse::Silent
+                            }
+                        },
+                    };
+                }
+                () = overdue(read_again) => read_again = None,
                 order = orders.recv() => match order {
                     None => return Ok(Ending::Detached),
                     Some(LinkOrder::Durable(offset)) => {
@@ -305,13 +383,18 @@ impl Worker {
                     self.kill_runner();
                     return Ok(Ending::Over(exit));
                 }
-                permit = self.events.reserve(), if !queue.is_empty() || self.reader.position() < spool_end => {
+                permit = self.events.reserve(), if !queue.is_empty()
+                    || (self.reader.position() < spool_end && read_again.is_none()) => {
                     let permit = permit?;
                     if let Some(event) = queue.pop_front() {
                         permit.send(event);
                         continue;
                     }
-                    match self.reader.read() {
+                    let read = self.reader.read();
+                    if read.is_ok() && std::mem::take(&mut unread) {
+                        queue.push_back(LinkEvent::Hindered(Hindrance::Unread, None));
+                    }
+                    match read {
                         Ok(Some(chunk)) if chunk.lines.is_empty() => {}
                         Ok(Some(chunk)) => {
                             points::hit(Point::IngestRead);
@@ -324,8 +407,12 @@ impl Worker {
                             }
                         }
                         Err(error) => {
-                            tracing::error!(dir = %self.dir.display(), %error, "the spool cannot be read");
-                            spool_end = self.reader.position();
+                            read_again = Some(Instant::now() + READ_AGAIN);
+                            if !std::mem::replace(&mut unread, true) {
+                                tracing::error!(dir = %self.dir.display(), %error, "the spool cannot be read");
+                                let why = Some(format!("what its agent wrote cannot be read: {error}"));
+                                queue.push_back(LinkEvent::Hindered(Hindrance::Unread, why));
+                            }
                         }
                     }
                 }
@@ -337,11 +424,12 @@ impl Worker {
     async fn conclude(&mut self, exit: Option<Exit>) -> Result<(), Unheard> {
         let (marker, dir) = (self.marker.clone(), self.dir.clone());
         let sweep = move || {
-            kill_group(&dir);
+            place::kill_group(&dir);
             host::sweep(&marker, SWEEPS)
         };
         let left = tokio::task::spawn_blocking(sweep).await.unwrap_or_default();
         let _ = self.stopped.set(left.clone());
+        let mut tries = 0;
         loop {
             match self.reader.read() {
                 Ok(Some(chunk)) if chunk.lines.is_empty() => {}
@@ -352,20 +440,30 @@ impl Worker {
                 Ok(None) => break,
                 Err(error) => {
                     tracing::error!(dir = %self.dir.display(), %error, "the rest of the spool cannot be read");
-                    break;
+                    tries += 1;
+                    if error.kind() == io::ErrorKind::NotFound {
+                        break;
+                    }
+                    if tries > LAST_TRIES {
+                        let chunk = self.reader.give_up(&format!("the rest of it cannot be read: {error}"));
+                        self.events.send(LinkEvent::Lines(chunk)).await?;
+                        break;
+                    }
+                    let why = Some(format!("what its agent wrote cannot be read: {error}"));
+                    self.events.send(LinkEvent::Hindered(Hindrance::Unread, why)).await?;
+                    tokio::time::sleep(READ_AGAIN).await;
                 }
             }
         }
-        let end = json_file(&self.dir, spool::EXIT).and_then(|exit| exit["spool_end"].as_u64());
-        let lost = self.reader.give_up_to(end.unwrap_or(0));
+        let lost = self.reader.give_up_to(place::spool_end(&self.dir).unwrap_or(0));
         for chunk in lost.into_iter().chain(self.reader.finish()) {
             self.events.send(LinkEvent::Lines(chunk)).await?;
         }
         let gone = Gone {
-            exit: exit.or_else(|| exit_file(&self.dir)),
+            exit: exit.or_else(|| place::exit_file(&self.dir)),
             left,
             last_in_seq: spool::last_logged_input(&self.dir).ok(),
-            stderr: stderr_tail(&self.dir),
+            stderr: place::stderr_tail(&self.dir),
         };
         self.events.send(LinkEvent::Gone(Box::new(gone))).await?;
         Ok(())
@@ -373,16 +471,27 @@ impl Worker {
 
     fn kill_runner(&self) {
         tracing::warn!(dir = %self.dir.display(), "the runner did not carry out the stop: killing it");
-        kill_runner(&self.dir);
+        place::kill_runner(&self.dir);
+    }
+
+    /// Why the agent has to wait.
+    fn why_blocked(&self) -> String {
+        let disk = || "its agent waits: the disk takes no more of its output".to_owned();
+        place::crowded(&self.dir, self.spools).unwrap_or_else(disk)
     }
 
     /// Whether the runner lives, looked at again after a while if it does.
     async fn runner_lives_after(&self, pause: Duration) -> bool {
-        if !runner_lives(&self.dir) {
+        if !self.runner_may_live() {
             return false;
         }
         tokio::time::sleep(pause).await;
-        runner_lives(&self.dir)
+        self.runner_may_live()
+    }
+
+    /// What cannot be told (a disk that fails, no descriptors) is no end: an agent would be killed for it.
+    fn runner_may_live(&self) -> bool {
+        !matches!(place::look(&self.dir), Ok(None))
     }
 
     async fn runner_gone(&self) {
@@ -392,6 +501,28 @@ impl Worker {
 
 /// How long a runner may take for what takes it microseconds, before it counts as wedged.
 const WEDGED: Duration = Duration::from_secs(3);
+/// How long a runner may say nothing before it is asked how it stands. It looks around by itself as often.
+const PULSE: Duration = Duration::from_secs(3);
+/// How long to wait before what could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// How often that is done when the runner has ended, and nothing else is waited for.
+const LAST_TRIES: u32 = 3;
+/// What is said of a runner that is there and does not answer.
+const NO_ANSWER: &str = "its runner does not answer (is it stopped?); `vibes kill` ends it";
+
+/// What is known of a runner's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pulse {
+    /// It said something since this was looked at.
+    Heard,
+    /// It said nothing.
+    Quiet,
+    /// It was asked.
+    Asked,
+    /// It gave no answer.
+    Silent,
+}
+
 /// How often a runner that does not answer is looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How long a runner may take to end after it closed the connection.
@@ -490,85 +621,4 @@ async fn connect(dir: &Path) -> io::Result<UnixStream> {
     }
     let dir = std::fs::File::open(dir)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), spool::SOCKET)).await
-}
-
-/// Who the runner says it is, checked against what runs.
-fn runner_lives(dir: &Path) -> bool {
-    runner_process(dir).is_some()
-}
-
-/// One of the runner's JSON files, if it is there and whole.
-fn json_file(dir: &Path, name: &str) -> Option<serde_json::Value> {
-    serde_json::from_slice(&std::fs::read(dir.join(name)).ok()?).ok()
-}
-
-/// The agent's process, as far as its runner has told.
-pub fn agent_pid(dir: &Path) -> Option<i32> {
-    told_agent(&json_file(dir, spool::META)?)
-}
-
-fn told_agent(meta: &serde_json::Value) -> Option<i32> {
-    i32::try_from(meta["agent_pid"].as_i64()?).ok().filter(|pid| *pid > 0)
-}
-
-/// The runner's process, if `meta.json` names one that still runs.
-pub fn runner_process(dir: &Path) -> Option<host::Process> {
-    let meta = json_file(dir, spool::META)?;
-    let process = host::process(i32::try_from(meta["pid"].as_i64()?).ok()?)?;
-    // A file that does not tell proves nothing.
-    let same_boot = meta["boot_id"].as_str().is_some_and(|id| id == host::boot_id());
-    let same_start = meta["start_time"].as_u64().is_some_and(|start| start == process.start_time);
-    (same_boot && same_start).then_some(process)
-}
-
-/// Kills the runner of a directory, if it is still the one that wrote there.
-fn kill_runner(dir: &Path) {
-    if let Some(runner) = runner_process(dir)
-        && let Some(pid) = rustix::process::Pid::from_raw(runner.pid)
-    {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-    }
-}
-
-/// Ends a runner that nobody is linked to, with everything of its agent. Gives back what could not be ended. Blocking.
-pub fn end_runner(yard: &Yard, session: &SessionId, generation: u64) -> Vec<i32> {
-    kill_runner(&yard.dir_of(session, generation));
-    host::sweep(&yard.marker_of(session, generation), 50)
-}
-
-/// Kills what is left of the agent's process group, if the number still means that group.
-fn kill_group(dir: &Path) {
-    let Some(meta) = json_file(dir, spool::META) else { return };
-    let Some(leader) = told_agent(&meta) else { return };
-    let started = meta["agent_start_time"].as_u64();
-    let same_boot = meta["boot_id"].as_str().is_some_and(|id| id == host::boot_id());
-    // While the group lives, no new process gets its number; a living process of that number must be the agent itself.
-    let stranger = host::process(leader).is_some_and(|process| Some(process.start_time) != started);
-    if let Some(group) = rustix::process::Pid::from_raw(leader)
-        && same_boot
-        && !stranger
-    {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
-}
-
-fn exit_file(dir: &Path) -> Option<Exit> {
-    let exit = json_file(dir, spool::EXIT)?;
-    let number = |name: &str| exit[name].as_i64().map(|number| number as i32);
-    Some(Exit {
-        code: number("code")?,
-        signal: number("signal").unwrap_or(0),
-        start_errno: number("start_errno").unwrap_or(0),
-    })
-}
-
-fn stderr_tail(dir: &Path) -> String {
-    let mut tail = Vec::new();
-    for name in [spool::ERR_OLD, spool::ERR_NEW] {
-        if let Ok(bytes) = std::fs::read(dir.join(name)) {
-            tail.extend_from_slice(&bytes);
-        }
-    }
-    let cut = tail.len().saturating_sub(STDERR_TAIL);
-    String::from_utf8_lossy(&tail[cut..]).trim().to_owned()
 }

@@ -6,6 +6,7 @@
 pub mod acp;
 pub mod launch;
 pub mod link;
+pub mod place;
 pub mod rpc;
 pub mod spool;
 

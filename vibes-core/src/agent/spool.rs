@@ -217,6 +217,18 @@ impl SpoolReader {
         (self.at < end).then(|| self.skip_to(end))
     }
 
+    /// Goes on behind everything that the files hold, which cannot be read.
+    pub fn give_up(&mut self, why: &str) -> Chunk {
+        let from = self.at;
+        let all = segments(&self.dir).unwrap_or_default();
+        let end =
+            all.last().map_or(from, |(first, path)| first + path.metadata().map_or(0, |file| file.len()));
+        let mut lines = self.cut_short();
+        lines.push(Line::Lost { from, why: why.to_owned() });
+        self.at = end.max(from);
+        Chunk { lines, to: self.at }
+    }
+
     fn held(&self) -> u64 {
         self.skipping.as_ref().map_or(self.partial.len() as u64, |skipped| skipped.bytes)
     }

@@ -275,7 +275,8 @@ impl Step<'_> {
     pub fn up(&mut self, standing: &Standing) {
         self.s.outbox.retain(|number, _| *number > standing.last_in_seq);
         self.s.body.last_frame = self.s.body.last_frame.max(standing.last_in_seq);
-        self.s.blocked = standing.blocked;
+        // A runner that answers; what else is in the way it tells next.
+        self.s.hindrances.clear();
         match &self.s.body.stopping {
             // An agent that does not run yet need not be started to be stopped.
             Some(stopping) if stopping.cancel_until_ms.is_none() || !standing.going => self.stop_now(),
@@ -308,6 +309,7 @@ impl Step<'_> {
         let generation = self.s.body.generation;
         let was_lost = gone.exit.is_none();
         self.s.body.running = false;
+        self.s.hindrances.clear();
         self.s.link = if was_lost { Link::Lost } else { Link::None };
         // A frame is undelivered only when both say so: the runner never acknowledged it, and its log has not got it.
         let unheard = self.s.outbox.contains_key(&1) && gone.last_in_seq == Some(0);

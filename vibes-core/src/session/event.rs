@@ -4,7 +4,10 @@
 //! change is committed. One closed set each: what can happen here is answered by reading one type.
 
 use crate::{
-    agent::{link::Gone, spool::Chunk},
+    agent::{
+        link::{Gone, Hindrance},
+        spool::Chunk,
+    },
     ownership::Joiner,
 };
 use serde_json::{Map, Value};
@@ -191,8 +194,8 @@ pub enum Event<'a> {
     Acked(u64),
     /// The runner refused a frame.
     FrameRefused(u64, Refusal),
-    /// The spool is blocked, or not.
-    Blocked(bool),
+    /// Something stands between the daemon and the agent, or does no more.
+    Hindered(Hindrance, Option<&'a str>),
     /// The generation is over.
     Gone(&'a Gone),
     /// The runner could not be started.

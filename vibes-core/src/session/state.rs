@@ -8,7 +8,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    agent::{acp::Acp, rpc::RpcId},
+    agent::{acp::Acp, link::Hindrance, rpc::RpcId},
     journal::SpoolOffset,
     ownership::{Ownership, Seat},
 };
@@ -254,8 +254,8 @@ pub struct State {
     pub preview: String,
     /// Whether what comes next begins anew.
     pub preview_ended: bool,
-    /// Whether the agent waits for disk space.
-    pub blocked: bool,
+    /// What stands between the daemon and the agent just now, in sentences.
+    pub hindrances: BTreeMap<Hindrance, String>,
     /// What the agent should answer soon. A new daemon waits anew.
     pub awaited: Option<Awaited>,
     /// Who waits for the stop under way.
@@ -338,7 +338,7 @@ impl State {
             link: Link::None,
             preview: String::new(),
             preview_ended: true,
-            blocked: false,
+            hindrances: BTreeMap::new(),
             awaited: None,
             stop_waiters: Vec::new(),
             ready_waiters: Vec::new(),
@@ -359,7 +359,7 @@ impl State {
             state: body.state,
             reason: match (body.state, body.suspended) {
                 (SessionState::Suspended, Some(why)) => Some(why.as_str().to_owned()),
-                _ => body.reason.clone(),
+                _ => body.reason.clone().or_else(|| self.hindered()),
             },
             owner_id: self.ownership.owner,
             owner_label: owner.and_then(|seat| seat.identity.clone()),
@@ -372,7 +372,7 @@ impl State {
             version: body.version,
             description: body.description.clone(),
             metadata: body.metadata.clone(),
-            link: self.link,
+            link: self.link_now(),
             orphan_policy: body.orphan_policy,
             ttl_s: body.ttl_s,
             pinned: body.pinned,
@@ -413,9 +413,23 @@ impl State {
         }
     }
 
+    /// What is in the agent's way, in words.
+    fn hindered(&self) -> Option<String> {
+        let all: Vec<&str> = self.hindrances.values().map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// How the daemon stands to the agent, a runner that does not answer included.
+    pub fn link_now(&self) -> Link {
+        match self.link {
+            Link::Live if self.hindrances.contains_key(&Hindrance::Silent) => Link::Lost,
+            link => link,
+        }
+    }
+
     /// What the agent owes an answer to that is not waited for for ever: a turn may take as long as it takes.
     pub fn owed(&self) -> Option<Awaited> {
-        if !self.body.running || self.link != Link::Live || self.body.stopping.is_some() {
+        if !self.body.running || self.link_now() != Link::Live || self.body.stopping.is_some() {
             return None;
         }
         let cancelled = self.body.turn.as_ref().filter(|turn| turn.cancelled);

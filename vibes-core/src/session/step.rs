@@ -65,7 +65,12 @@ pub fn step(state: &mut State, at: Moment, event: Event<'_>, out: &mut Out) {
             }
         }
         Event::FrameRefused(frame, why) => step.frame_refused(frame, why),
-        Event::Blocked(blocked) => step.s.blocked = blocked,
+        Event::Hindered(what, Some(why)) => {
+            step.s.hindrances.insert(what, why.to_owned());
+        }
+        Event::Hindered(what, None) => {
+            step.s.hindrances.remove(&what);
+        }
         Event::Gone(gone) => step.gone(gone),
         Event::StartFailed { why, not_found } => step.start_failed(why, not_found),
         Event::Tick => step.tick(),
@@ -254,7 +259,7 @@ impl Step<'_> {
         self.s.outbox.clear();
         self.s.spool = crate::journal::SpoolOffset { generation: body.generation, offset: 0 };
         self.s.link = Link::None;
-        self.s.blocked = false;
+        self.s.hindrances.clear();
         self.s.awaited = None;
         let opening = crate::agent::Opening {
             cwd: body.cwd.clone(),

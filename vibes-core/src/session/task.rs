@@ -453,8 +453,8 @@ impl Task {
                 }
                 (self.change(vec![Event::FrameRefused(*frame, *why)], false).await, false, false)
             }
-            Held::Event(LinkEvent::Blocked(blocked)) => {
-                (self.change(vec![Event::Blocked(*blocked)], false).await, false, false)
+            Held::Event(LinkEvent::Hindered(what, why)) => {
+                (self.change(vec![Event::Hindered(*what, why.as_deref())], false).await, false, false)
             }
             Held::Event(LinkEvent::Gone(gone)) => {
                 points::hit(Point::CloseGone);

@@ -81,6 +81,10 @@ pub fn status(connection: &Arc<Connection>, request_id: Option<String>) -> Answe
     let server = connection.server.clone();
     Answer::Later(Box::pin(async move {
         let running = server.sessions.running();
+        // An agent that runs has a reason to tell only when something is in its way.
+        let hindered = running.iter().filter_map(|(handle, info)| {
+            Some(format!("session {}: {}", &handle.id.to_string()[..8], info.reason.as_ref()?))
+        });
         let runners = running
             .iter()
             .map(|(handle, info)| {
@@ -109,6 +113,7 @@ pub fn status(connection: &Arc<Connection>, request_id: Option<String>) -> Answe
                 .iter()
                 .cloned()
                 .chain(server.sessions.trouble().map(|trouble| trouble.to_string()))
+                .chain(hindered)
                 .collect(),
         }
         .into()

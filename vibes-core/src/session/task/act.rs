@@ -80,7 +80,7 @@ impl Task {
         let moved = next.spool != self.state.spool;
         if out.facts.is_empty() && body.is_none() && !moved && (rows.is_empty() || asked.is_empty()) {
             // Nothing that would be missed after a crash: acknowledged frames leave with the next change.
-            let relinked = next.link != self.state.link;
+            let relinked = next.link != self.state.link || next.hindrances != self.state.hindrances;
             self.state = next;
             if relinked {
                 self.refresh();
@@ -115,7 +115,9 @@ impl Task {
         match self.at.writer.commit(change).await {
             Ok(committed) => {
                 points::hit(self.point_of(&next, !asked.is_empty()));
-                let visible = next.body != self.state.body || next.ownership != self.state.ownership;
+                let visible = next.body != self.state.body
+                    || next.ownership != self.state.ownership
+                    || next.hindrances != self.state.hindrances;
                 let first = self.state.head + 1;
                 self.saved = Saved::of(&next);
                 self.state = next;

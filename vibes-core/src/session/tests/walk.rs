@@ -4,7 +4,7 @@
 
 use super::case::*;
 use crate::{
-    agent::spool::Line,
+    agent::{link::Hindrance, spool::Line},
     journal::{RowKind, StoredSession},
     lifecycle,
     session::{
@@ -322,7 +322,7 @@ impl Walk {
                 format!("refused {why:?}")
             }
             9 => {
-                self.case.feed(Event::Blocked(self.dice.coin()));
+                self.case.feed(Event::Hindered(Hindrance::Blocked, self.dice.coin().then_some("no room")));
                 "blocked".to_owned()
             }
             10 => {

@@ -15,6 +15,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    io::ErrorKind,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -274,7 +275,12 @@ impl Connection {
                 self.faulty.store(true, Ordering::Release);
                 self.end_reading();
                 let mut bytes = vec![0; 16 * 1024];
-                while matches!((&*wire).read(&mut bytes).await, Ok(count) if count > 0) {
+                loop {
+                    match (&*wire).read(&mut bytes).await {
+                        Ok(count) if count > 0 => {}
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        _ => break,
+                    }
                     tokio::task::yield_now().await;
                 }
             }
@@ -335,6 +341,7 @@ impl Connection {
             match read {
                 Ok(Ok(count)) if count > 0 => buffer.push(&bytes[..count]),
                 Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(Err(_)) => {
                     self.over.cancel();
                     return Ok(());

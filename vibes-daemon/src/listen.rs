@@ -103,7 +103,10 @@ impl Door {
     /// The next client of this user. Others are turned away.
     pub async fn accept(&self) -> io::Result<Visitor> {
         loop {
-            let stream = self.listener.accept().await?;
+            let stream = match self.listener.accept().await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                accepted => accepted?,
+            };
             // One that cannot be told from a stranger is one.
             let Ok(creds) = stream.peer_creds() else { continue };
             let me = rustix::process::geteuid().as_raw();

@@ -138,9 +138,14 @@ impl Sessions {
     /// Reads every session back and begins to find its runner. Blocking on the store, for the daemon's start.
     pub fn recover(&self) -> Result<Recovered, StoreError> {
         let (mut told, mut clients) = (Vec::new(), Vec::new());
+        let newest = self.parts.yard.newest();
         for stored in self.parts.reader.sessions()? {
             match persist::restore(&stored, self.parts.epoch) {
-                Ok(state) => {
+                Ok(mut state) => {
+                    state.taken = newest.get(&stored.id).copied().unwrap_or(0);
+                    for generation in state.body.generation + 1..=state.taken {
+                        self.parts.yard.note_unknown(&stored.id, generation);
+                    }
                     let seats = &state.ownership.seats;
                     clients.extend(
                         seats.iter().filter_map(|(client, seat)| Some((*client, seat.token_hash.clone()?))),
@@ -179,7 +184,7 @@ impl Sessions {
             let dir = self.parts.yard.dir_of(&session, generation);
             match self.get(&session).map(|handle| handle.info()) {
                 Some(known) if known.generation == generation && has_agent(known.state) => {}
-                Some(known) if known.generation >= generation => {
+                Some(known) if known.generation >= generation && !link::is_unknown(&dir) => {
                     let left = link::end_runner(&self.parts.yard, &session, generation);
                     tracing::warn!(%session, generation, ?left, "an orphaned runner was ended");
                     let _ = std::fs::remove_dir_all(dir);

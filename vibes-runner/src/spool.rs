@@ -5,6 +5,8 @@
 
 use std::{fs, io, path::Path, path::PathBuf};
 
+/// Put here by a daemon whose store did not know of this runner: it is nobody's, until a person decides.
+pub const UNKNOWN: &str = "unknown";
 /// The socket.
 pub const SOCKET: &str = "s";
 /// Who runs here: JSON, written whole by rename.

@@ -6,13 +6,13 @@ use serde_json::json;
 use std::fs;
 use vibes_tests::{TestEnv, eventually, oracle, processes};
 
-/// The store's files, to be put back later.
-fn copied(env: &TestEnv) -> [Option<Vec<u8>>; 2] {
-    ["", "-wal"].map(|suffix| fs::read(format!("{}{suffix}", env.state().store().display())).ok())
+/// The store's files and its seal, to be put back later.
+fn copied(env: &TestEnv) -> [Option<Vec<u8>>; 3] {
+    ["", "-wal", "-seal"].map(|suffix| fs::read(format!("{}{suffix}", env.state().store().display())).ok())
 }
 
-fn put_back(env: &TestEnv, copy: [Option<Vec<u8>>; 2]) {
-    for (suffix, bytes) in ["-shm", "", "-wal"].into_iter().zip([None].into_iter().chain(copy)) {
+fn put_back(env: &TestEnv, copy: [Option<Vec<u8>>; 3]) {
+    for (suffix, bytes) in ["-shm", "", "-wal", "-seal"].into_iter().zip([None].into_iter().chain(copy)) {
         let path = format!("{}{suffix}", env.state().store().display());
         let _ = fs::remove_file(&path);
         if let Some(bytes) = bytes {
@@ -94,4 +94,51 @@ fn fault_35_a_store_put_back_after_its_agent_ended_rewinds_and_goes_on() {
     again.prompt(&session, "say anew");
     again.said(&session, "anew");
     oracle::check(&env);
+}
+
+#[test]
+fn fault_35_an_agent_that_a_restored_store_does_not_know_keeps_its_number_and_its_output() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    ada.prompt(&session, "say before");
+    ada.fact(&session, "turn_ended");
+    ada.ok("suspend_session", json!({"session_id": session}));
+    ada.state(&session, "suspended");
+    env.daemon().terminate();
+    let copy = copied(&env);
+    env.daemon();
+    let mut ada = env.client("ada");
+    ada.subscribe(&session, 0, "writer");
+    ada.prompt(&session, &format!("say unknown to the copy\nsleep_until {}", env.path("never")));
+    ada.said(&session, "unknown to the copy");
+    let agent = processes::of(&mut ada, &session, "agent_pid");
+    let spool = env.state().runners().join(format!("{session}.2"));
+    let spoken = || fs::read(spool.join("out.0000000000000000")).unwrap_or_default();
+    let said = spoken();
+    env.daemon().kill9();
+    put_back(&env, copy);
+    // However often a daemon is started, and however far the store has counted by then.
+    for start in ["third", "fourth"] {
+        env.daemon();
+        eventually("the agent is told of", || problems(&env).contains(&agent.to_string()).then_some(()));
+        let mut again = env.client("ada");
+        again.subscribe(&session, 0, "writer");
+        again.prompt(&session, &format!("say {start}"));
+        again.said(&session, start);
+        again.state(&session, "idle");
+        assert_eq!(again.ok("get_session", json!({"session_id": session}))["session"]["generation"], 3);
+        assert!(processes::alive(agent), "nobody ended what the store does not know");
+        assert_eq!(spoken(), said);
+        env.daemon().terminate();
+    }
+    env.daemon();
+    let doctor = env.vibes(&["doctor"]).exits(1).stdout;
+    assert!(doctor.contains(&format!("{}.2 ", &session[..8])), "{doctor}");
+    env.vibes(&["doctor", "--reap"]);
+    eventually("the agent is gone", || (!processes::alive(agent) && !spool.exists()).then_some(()));
+    let mut again = env.client("ada");
+    again.subscribe(&session, 0, "writer");
+    again.prompt(&session, "say after all");
+    again.said(&session, "after all");
 }

@@ -3,9 +3,10 @@
 //! Invariant: environment values pass through memory only; what is written down is names. A runner is started
 //! stopped and runs its agent only on `GO`, so that a crash between the two leaves nothing running.
 
+use super::place;
 use crate::points::{self, Point};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -15,6 +16,7 @@ use std::{
 };
 use tokio::{io::AsyncReadExt, process::Command};
 use vibes_protocol::{model::SessionId, paths::SESSION_MARKER_VAR};
+use vibes_runner::spool;
 
 /// Where runners live and what marks their agents.
 #[derive(Debug, Clone)]
@@ -44,6 +46,27 @@ impl Yard {
         format!("{}:{session}.{generation}", self.state_id)
     }
 
+    /// Notes that the store does not know of this generation, if it has a directory: it is an older copy, and will count
+    /// further than this number without ever having known its agent. Later daemons must not take it for an old one.
+    pub fn note_unknown(&self, session: &SessionId, generation: u64) {
+        let dir = self.dir_of(session, generation);
+        if let Err(error) = std::fs::write(dir.join(spool::UNKNOWN), "")
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(dir = %dir.display(), %error, "an unknown runner could not be noted");
+        }
+    }
+
+    /// The highest generation of each session that has a directory.
+    pub fn newest(&self) -> HashMap<SessionId, u64> {
+        let mut newest = HashMap::new();
+        for (session, generation) in self.present().unwrap_or_default() {
+            let seen = newest.entry(session).or_default();
+            *seen = generation.max(*seen);
+        }
+        newest
+    }
+
     /// The generations that have a directory.
     pub fn present(&self) -> io::Result<Vec<(SessionId, u64)>> {
         let mut found = Vec::new();
@@ -60,7 +83,7 @@ impl Yard {
 }
 
 /// What all spools may hold together unless the configuration says otherwise, in bytes.
-pub const SPOOLS: u64 = vibes_runner::spool::SHARED;
+pub const SPOOLS: u64 = spool::SHARED;
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -149,7 +172,11 @@ pub async fn spawn(
     }
     let found = find_program(program, launch.env.get("PATH").map(String::as_str), &launch.cwd)?;
     let dir = yard.dir_of(session, generation);
-    // A directory left by an attempt that never got `GO` holds nothing.
+    // A directory left by an attempt that never got `GO` holds nothing. What an agent said is not removed for a number.
+    if spool::length(&dir) > 0 || (place::agent_pid(&dir).is_some() && place::runner_process(&dir).is_some())
+    {
+        return Err(failed(format!("{} holds another agent's output; try again", dir.display())));
+    }
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(&yard.runner);

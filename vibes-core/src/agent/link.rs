@@ -4,7 +4,7 @@
 //! line it wrote is handed over before the link says that it is gone. The events channel is the back-pressure: a
 //! session that cannot commit stops the reading, the spool grows to its budget, and the agent waits.
 
-pub use super::place::{agent_pid, end_runner, runner_process};
+pub use super::place::{agent_pid, end_runner, is_unknown, runner_process};
 use super::{
     launch::Yard,
     place,
@@ -374,7 +374,7 @@ impl Worker {
                     }
                 },
                 written = write_some(&mut to, &mut unsent), if !unsent.is_empty() => {
-                    if written.is_err() {
+                    if written.is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
                         // A runner that went away is noticed by the read side, which knows more.
                         unsent.clear();
                     }

@@ -45,6 +45,11 @@ fn told_agent(meta: &serde_json::Value) -> Option<i32> {
     i32::try_from(meta["agent_pid"].as_i64()?).ok().filter(|pid| *pid > 0)
 }
 
+/// Whether this runner was found by a daemon whose store did not know of it.
+pub fn is_unknown(dir: &Path) -> bool {
+    dir.join(spool::UNKNOWN).exists()
+}
+
 /// The runner's process, if `meta.json` names one that still runs.
 pub fn runner_process(dir: &Path) -> Option<host::Process> {
     look(dir).ok().flatten()

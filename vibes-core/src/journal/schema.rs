@@ -98,7 +98,7 @@ pub fn open(path: &Path, boot_id: &str, now_ms: i64) -> Result<Opened, StoreErro
     let number = |key: &str| meta(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let (mut epoch, last) = (number("epoch"), number("fence"));
     let unclean = meta("clean").as_deref() == Some("0");
-    let sealed = Seal::beside(path);
+    let sealed = Seal::of(path);
     let set_back = !salvaged && sealed.is_ahead_of(last, !unclean);
     if salvaged || set_back {
         epoch = epoch.max(sealed.epoch).max(salvage::last_epoch(&connection)?);

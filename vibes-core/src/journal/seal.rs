@@ -2,7 +2,8 @@
 //!
 //! Invariant: the seal is never ahead of the store it was written for. It is written whole, after what it tells is on
 //! disk: when a daemon has begun, and when one has closed the store in order. A store that knows less than its seal is
-//! an older one, and numbers given after it was copied may be given again: that takes another epoch.
+//! an older one, and numbers given after it was copied may be given again: that takes another epoch. Whoever puts a copy
+//! back may put its seal back too: the same is written among the runners, which no copy of a store holds.
 
 use super::salvage::beside;
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,14 @@ use std::{
     fs,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
+use vibes_protocol::paths::StateDir;
+
+/// The seal that stays where it is when the store and all beside it are replaced.
+fn among_runners(store: &Path) -> PathBuf {
+    StateDir::new(store.parent().unwrap_or(Path::new("."))).runners().join("seal")
+}
 
 /// What a store had come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +32,14 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// The one beside this store. One that is not there or cannot be read tells nothing.
-    pub fn beside(store: &Path) -> Self {
-        let path = beside(store, "-seal");
-        let Ok(bytes) = fs::read(&path) else { return Self::default() };
+    /// The one that tells most of this store. One that is not there or cannot be read tells nothing.
+    pub fn of(store: &Path) -> Self {
+        let both = [beside(store, "-seal"), among_runners(store)].map(|path| Self::read(&path));
+        both.into_iter().max_by_key(|seal| (seal.fence, seal.clean)).unwrap_or_default()
+    }
+
+    fn read(path: &Path) -> Self {
+        let Ok(bytes) = fs::read(path) else { return Self::default() };
         serde_json::from_slice(&bytes).unwrap_or_else(|error| {
             tracing::warn!(path = %path.display(), %error, "the store's seal cannot be read");
             Self::default()
@@ -42,13 +53,17 @@ impl Seal {
 
     /// Writes it. Without it the store is as good as ever, so a disk that does not take it keeps nobody from working.
     pub fn put(&self, store: &Path) {
-        if let Err(error) = self.write(store) {
-            tracing::warn!(%error, "the store could not be sealed");
+        let path = among_runners(store);
+        let runners = path.parent().is_some_and(Path::is_dir).then_some(path);
+        for path in [beside(store, "-seal")].into_iter().chain(runners) {
+            if let Err(error) = self.write(&path) {
+                tracing::warn!(path = %path.display(), %error, "the store could not be sealed");
+            }
         }
     }
 
-    fn write(&self, store: &Path) -> io::Result<()> {
-        let (path, new) = (beside(store, "-seal"), beside(store, "-seal.new"));
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let new = beside(path, ".new");
         let written = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -59,12 +74,12 @@ impl Seal {
                 file.write_all(&serde_json::to_vec(self)?)?;
                 file.sync_all()
             })
-            .and_then(|()| fs::rename(&new, &path));
+            .and_then(|()| fs::rename(&new, path));
         if let Err(error) = written {
             // It may hold the very block that is missing.
             let _ = fs::remove_file(&new);
             return Err(error);
         }
-        fs::File::open(store.parent().unwrap_or(Path::new(".")))?.sync_all()
+        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     }
 }

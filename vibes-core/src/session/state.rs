@@ -254,6 +254,9 @@ pub struct State {
     pub preview: String,
     /// Whether what comes next begins anew.
     pub preview_ended: bool,
+    /// The highest generation that has a directory. One above the present one is of an agent that this store does not
+    /// know, because it is an older copy; the next start does not take its number.
+    pub taken: u64,
     /// What stands between the daemon and the agent just now, in sentences.
     pub hindrances: BTreeMap<Hindrance, String>,
     /// What the agent should answer soon. A new daemon waits anew.
@@ -338,6 +341,7 @@ impl State {
             link: Link::None,
             preview: String::new(),
             preview_ended: true,
+            taken: 0,
             hindrances: BTreeMap::new(),
             awaited: None,
             stop_waiters: Vec::new(),

@@ -251,8 +251,9 @@ impl Step<'_> {
 
     /// Begins a new generation: the runner is started once this is committed.
     pub fn start_agent(&mut self, by: Option<Actor>) {
+        let taken = self.s.taken;
         let body = &mut self.s.body;
-        body.generation += 1;
+        body.generation = body.generation.max(taken) + 1;
         body.running = true;
         body.last_frame = 0;
         body.stopping = None;

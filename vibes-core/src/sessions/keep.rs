@@ -50,7 +50,8 @@ impl Sessions {
             Err(error) => Err(error.to_string()),
         };
         match state {
-            Ok(state) => {
+            Ok(mut state) => {
+                state.taken = self.parts.yard.newest().get(&state.body.id).copied().unwrap_or(0);
                 self.insert(task::spawn(self.surroundings(), no, state, false, None, &self.tracker));
                 true
             }

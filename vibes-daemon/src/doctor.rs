@@ -37,6 +37,9 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
         Ok(()) => say(true, format!("state directory {} is private", dir.root().display())),
         Err(error) => say(false, format!("{error:#}")),
     }
+    if let Some(why) = paths::unfit(&dir) {
+        say(false, why);
+    }
     // Holding the lock means that no daemon runs, and keeps one from starting meanwhile.
     let alone = Instance::take(&dir);
     match &alone {
@@ -107,7 +110,8 @@ fn runners(
         let marker = yard.marker_of(&session, generation);
         let short = &session.to_string()[..8];
         let runner = link::runner_process(&dir);
-        let stranger = known.as_ref().is_some_and(|known| known.get(&session) != Some(&true));
+        let unread = known.as_ref().is_some_and(|known| known.get(&session) != Some(&true));
+        let stranger = unread || link::is_unknown(&dir);
         let old = stranger || newest.get(&session) != Some(&generation);
         match runner {
             Some(process) if !old => {

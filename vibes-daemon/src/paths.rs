@@ -66,6 +66,39 @@ pub fn private_dir(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is wrong with the file system that the state directory lies on, if that is known to be unfit.
+pub fn unfit(dir: &StateDir) -> Option<String> {
+    let kind = network(dir.root())?;
+    Some(format!(
+        "{} is on a network file system ({kind}), where locks and the store's log are not safe: name a directory of a \
+         local disk in {STATE_DIR_VAR}",
+        dir.root().display()
+    ))
+}
+
+/// The network file system that a path lies on, by the number that Linux gives each kind.
+#[cfg(target_os = "linux")]
+fn network(path: &Path) -> Option<&'static str> {
+    const KINDS: [(u32, &str); 7] = [
+        (0x6969, "NFS"),
+        (0xFF53_4D42, "CIFS"),
+        (0xFE53_4D42, "SMB"),
+        (0x517B, "SMB"),
+        (0x0102_1997, "9P"),
+        (0x5346_414F, "AFS"),
+        (0x00C3_6400, "Ceph"),
+    ];
+    // The upper half means nothing: some kinds are numbered as if they were negative.
+    let found = rustix::fs::statfs(path).ok()?.f_type as u32;
+    KINDS.iter().find(|(number, _)| *number == found).map(|(_, name)| *name)
+}
+
+/// Not told elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn network(_: &Path) -> Option<&'static str> {
+    None
+}
+
 /// The id of a state directory, made at its first use.
 pub fn state_id(dir: &StateDir) -> anyhow::Result<String> {
     let path = dir.state_id();

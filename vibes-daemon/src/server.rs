@@ -87,6 +87,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     points::hit(Point::StoreOpened);
     let (epoch, fence, unclean, mut problems) =
         (opened.epoch, opened.fence, opened.unclean, opened.told.clone());
+    problems.extend(paths::unfit(&dir));
     for problem in &problems {
         tracing::warn!("{problem}");
     }

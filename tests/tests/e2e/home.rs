@@ -1,6 +1,7 @@
 //! Where the state lies: a home that is missing, cannot be written, or is no directory; and a place that is a link, or
 //! becomes one while it is used.
 
+use super::store::problems;
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     process::{Uid, geteuid},
@@ -9,13 +10,13 @@ use rustix::{
 use std::{
     collections::BTreeMap,
     fs,
-    io::Read,
+    io::{BufRead, BufReader, Read},
     os::unix::{
         fs::{PermissionsExt, chown, symlink},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -68,6 +69,34 @@ fn fault_29_without_a_home_that_can_be_used_the_error_names_what_helps_and_namin
         assert_eq!(ended, 0, "{home:?}: {said}");
     }
     assert_eq!(fs::read_to_string(file).ok().as_deref(), Some("precious"));
+}
+
+#[test]
+fn fault_29_a_state_directory_on_a_network_is_told() {
+    let env = TestEnv::new();
+    // What the system would say of a directory on NFS; strace says it here.
+    let traced = |args: &[&str]| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=statfs:poke_exit=@arg2=6969000000000000"]);
+        strace.args(args).env_clear().envs(env.variables()).stdin(Stdio::null()).stderr(Stdio::null());
+        strace
+    };
+    let works = traced(&["true"]).status().is_ok_and(|ended| ended.success());
+    if !works {
+        return eprintln!("SKIPPED: this strace cannot change what a call answers");
+    }
+    let mut daemon = traced(&["vibesd", "run"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut said = BufReader::new(daemon.stdout.take().expect("it is piped"));
+    let mut word = String::new();
+    said.read_line(&mut word).expect("a pipe can be read");
+    assert_eq!(word, "ready\n");
+    let told = problems(&env);
+    assert!(told.contains("on a network file system (NFS)") && told.contains("VIBES_STATE_DIR"), "{told}");
+    env.vibes(&["daemon", "stop"]).ok();
+    daemon.wait().expect("it is ours");
+    // On its own disk nothing is told.
+    env.daemon();
+    assert_eq!(problems(&env), "[]");
 }
 
 /// Listens at the place as another user, and gives what it heard from everybody when it is let go.

@@ -28,6 +28,7 @@ mod real_agent_crash;
 mod recovery;
 mod restored;
 mod roles;
+mod runner_files;
 mod scarce;
 mod secrets;
 mod session;

@@ -169,6 +169,27 @@ fn fault_34_calls_that_are_interrupted_change_nothing() {
 }
 
 #[test]
+fn fault_34_interrupted_calls_on_sockets_close_no_connection() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let runner = processes::of(&mut ada, &session, "pid");
+    let calls = "recvfrom,sendto,sendmsg,writev,accept4:error=EINTR:when=1+2";
+    let Some(_daemon) = Faults::of(env.daemon().pid, calls) else { return };
+    let Some(_runner) = Faults::of(runner, calls) else { return };
+    ada.prompt(&session, "chunks 500 100 0 f");
+    // Others come, ask and go meanwhile.
+    for n in 0..20 {
+        let mut other = env.client(&format!("c{n}"));
+        other.ok("list_sessions", json!({}));
+    }
+    assert_eq!(ada.fact(&session, "turn_ended")["fact"]["outcome"], "finished");
+    assert_eq!(oracle::check_chunks(&session, ada.stream(&session), "f"), 500);
+    assert_eq!(ada.ok("get_session", json!({"session_id": session}))["session"]["link"], "live");
+    assert_eq!(env.heard().iter().filter(|entry| entry.kind == "start").count(), 1, "the same agent");
+}
+
+#[test]
 fn fault_20_37_after_a_reboot_what_was_written_is_read_and_what_was_not_is_told() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");

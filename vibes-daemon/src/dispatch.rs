@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
-use vibes_core::session::Command;
+use vibes_core::session::{Command, event::QueueChange};
 use vibes_protocol::{
     model::SessionId,
     wire::{Asked, CodedError, ErrorCode, Message, Request},
@@ -73,6 +73,9 @@ fn changes(request: &Request) -> Option<&str> {
         },
         Request::CreateSession(_) | Request::StopDaemon(_) => Some(""),
         Request::Input(body) => Some(&body.session_id),
+        Request::EditInput(body) => Some(&body.session_id),
+        Request::MoveInput(body) => Some(&body.session_id),
+        Request::RemoveInput(body) => Some(&body.session_id),
         Request::PermissionResponse(body) => Some(&body.session_id),
         Request::Interrupt(body) => Some(&body.session_id),
         Request::KillSession(body) => Some(&body.session_id),
@@ -113,6 +116,18 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::Subscribe(body) => session::subscribe(connection, r, body),
         Request::Unsubscribe(body) => session::unsubscribe(connection, r, body),
         Request::Input(body) => session::input(connection, r, body),
+        Request::EditInput(body) => {
+            let change = QueueChange::Edit(body.content.into_blocks());
+            session::ask(connection, r, &body.session_id, Command::Queued(body.input_seq, change))
+        }
+        Request::MoveInput(body) => {
+            let change = QueueChange::Move(body.place);
+            session::ask(connection, r, &body.session_id, Command::Queued(body.input_seq, change))
+        }
+        Request::RemoveInput(body) => {
+            let change = QueueChange::Remove;
+            session::ask(connection, r, &body.session_id, Command::Queued(body.input_seq, change))
+        }
         Request::PermissionResponse(body) if body.updated_input.is_some() || body.answers.is_some() => {
             let why = "updated_input, answers: this agent's dialect takes neither; choose one of its options";
             Answer::Now(error(r, None, CodedError::new(ErrorCode::BadRequest, why)))

@@ -162,10 +162,31 @@ facts! {
         /// The record of the prompt.
         input_seq: Seq,
     }
-    /// A queued prompt was dropped because the session ended.
+    /// A queued prompt was dropped: somebody removed it, or the session ended.
     "input_dropped" InputDropped {
         /// The record of the prompt.
         input_seq: Seq,
+        /// Who removed it, if somebody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
+    }
+    /// The words of a queued prompt were changed.
+    "input_edited" InputEdited {
+        /// The record of the prompt.
+        input_seq: Seq,
+        /// What is said instead: ACP content blocks.
+        content: Vec<Value>,
+        /// Who changed them.
+        by: Actor,
+    }
+    /// A queued prompt was moved.
+    "input_moved" InputMoved {
+        /// The record of the prompt.
+        input_seq: Seq,
+        /// Its new place in the queue: 1 is the next to run.
+        place: u32,
+        /// Who moved it.
+        by: Actor,
     }
     /// The agent asks.
     "permission_requested" PermissionRequested {

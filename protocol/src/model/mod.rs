@@ -13,5 +13,6 @@ pub use fact::{Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};
 pub use permission::{Decision, Outcome, Permission, PermissionOption};
 pub use session::{
-    Cost, Link, Member, OrphanPolicy, RemovedReason, Role, SessionInfo, SessionState, SuspendReason,
+    Cost, Link, Member, OrphanPolicy, QueuedPrompt, RemovedReason, Role, SessionInfo, SessionState,
+    SuspendReason,
 };

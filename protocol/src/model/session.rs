@@ -238,6 +238,15 @@ pub struct SessionInfo {
     pub generation: u64,
 }
 
+/// A prompt that waits for its turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueuedPrompt {
+    /// The record of the prompt.
+    pub input_seq: Seq,
+    /// ACP content blocks, as last edited.
+    pub content: Vec<Value>,
+}
+
 /// A subscriber, in `members`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {

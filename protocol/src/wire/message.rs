@@ -6,7 +6,7 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub use crate::model::Member;
+pub use crate::model::{Member, QueuedPrompt};
 
 /// Limits a client should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +148,9 @@ pub enum Message {
         members: Vec<Member>,
         /// What was started, without the values of its environment.
         launch: serde_json::Value,
+        /// The prompts that wait, the next one first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        queue: Vec<QueuedPrompt>,
     },
     /// Answers `subscribe`, once; then come the records.
     Subscribed {

@@ -264,6 +264,31 @@ requests! {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         now: bool,
     }
+    /// Changes the words of a prompt that waits.
+    "edit_input" EditInput {
+        /// In which session.
+        session_id: String,
+        /// The record of the prompt.
+        input_seq: Seq,
+        /// The new words.
+        content: Content,
+    }
+    /// Moves a prompt that waits to another place in the queue.
+    "move_input" MoveInput {
+        /// In which session.
+        session_id: String,
+        /// The record of the prompt.
+        input_seq: Seq,
+        /// Its new place: 1 is the next to run; a place behind the last is the last.
+        place: u32,
+    }
+    /// Removes a prompt that waits.
+    "remove_input" RemoveInput {
+        /// In which session.
+        session_id: String,
+        /// The record of the prompt.
+        input_seq: Seq,
+    }
     /// Answers an agent's request.
     "permission_response" PermissionResponse {
         /// In which session.

@@ -91,6 +91,40 @@ fn prompts_wait_behind_a_running_turn_in_order() {
 }
 
 #[test]
+fn prompts_that_wait_are_changed_moved_and_removed_and_stay_so_when_the_daemon_is_killed() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    ada.prompt(&session, &format!("sleep_until {}", env.path("go")));
+    ada.fact(&session, "turn_started");
+    let seqs = ["say a", "say b", "say c", "say d"].map(|words| ada.prompt(&session, words).to_string());
+    let [a, b, c, d] = seqs.each_ref().map(String::as_str);
+    env.vibes(&["queue", "edit", &session, b, "say better"]).ok();
+    env.vibes(&["queue", "move", &session, d, "1"]).ok();
+    env.vibes(&["queue", "rm", &session, a, c]).ok();
+    env.vibes(&["queue", "rm", &session, a]).exits(5);
+    let listed = env.vibes(&["queue", "list", &session, "--json"]).ok().json();
+    assert_eq!(listed[0]["input_seq"].to_string(), d);
+    assert_eq!(listed[1]["content"][0]["text"], "say better");
+    let table = env.vibes(&["queue", "ls", &session]).ok().stdout;
+    assert_eq!(
+        table.lines().nth(2).map(|line| line.split_whitespace().collect()),
+        Some(vec!["2", b, "say", "better"])
+    );
+
+    env.daemon().kill9();
+    env.daemon();
+    assert_eq!(env.vibes(&["queue", "list", &session, "--json"]).ok().json(), listed);
+    std::fs::write(env.path("go"), "").expect("a file can be made");
+    let mut again = env.client("ada");
+    again.subscribe(&session, 0, "writer");
+    again.said(&session, "dbetter");
+    again.rests(&session);
+    assert_eq!(again.text(&session), "dbetter");
+    oracle::check(&env);
+}
+
+#[test]
 fn the_thirty_third_waiting_prompt_is_refused() {
     let env = TestEnv::started();
     let mut wire = env.client("ada");

@@ -22,6 +22,9 @@ pub(crate) enum Verb {
     Who(OneJsonArgs),
     /// Send a prompt
     Send(SendArgs),
+    /// Prompts that wait for their turn
+    #[command(subcommand)]
+    Queue(QueueVerb),
     /// Wait for a session
     #[command(after_help = "Examples:
   vibes wait 3fa9 --until idle --timeout 60
@@ -182,6 +185,40 @@ pub(crate) struct SendArgs {
     /// Interrupt a running turn first
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueVerb {
+    /// List the prompts that wait, the next one first
+    #[command(visible_alias = "ls")]
+    List(OneJsonArgs),
+    /// Say something else instead
+    Edit {
+        /// Session
+        id: String,
+        /// Record of the prompt, as the list shows it
+        seq: u64,
+        /// New prompt; `-`, or none, reads standard input
+        prompt: Option<String>,
+    },
+    /// Move a prompt to another place
+    Move {
+        /// Session
+        id: String,
+        /// Record of the prompt
+        seq: u64,
+        /// New place: 1 is the next to run
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        place: u32,
+    },
+    /// Take prompts out
+    Rm {
+        /// Session
+        id: String,
+        /// Records of the prompts
+        #[arg(required = true)]
+        seqs: Vec<u64>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod inspect;
 mod kill;
 mod list;
 mod logs;
+mod queue;
 mod run;
 mod send;
 mod simple;
@@ -62,6 +63,7 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Kill(args) => kill::run(&args),
         Verb::Who(args) => inspect::who(&args),
         Verb::Send(args) => send::run(&args),
+        Verb::Queue(verb) => queue::run(&verb),
         Verb::Wait(args) => wait::run(&args),
         Verb::Approve(args) => answer::run(&args, true),
         Verb::Deny(args) => answer::run(&args, false),

@@ -52,12 +52,9 @@ pub(crate) fn run(args: &SendArgs) -> Outcome {
                         printed.end()?;
                         return turn_exit(&ended, false);
                     }
-                    Step::Dropped => {
+                    Step::Dropped(why) => {
                         printed.end()?;
-                        return Err(Failure::new(
-                            Kind::AgentFailed,
-                            "the session ended before this prompt had its turn",
-                        ));
+                        return Err(Failure::new(Kind::AgentFailed, why));
                     }
                 }
             }
@@ -113,7 +110,7 @@ enum Step {
     Nothing,
     Words(String),
     Ended(TurnEnded),
-    Dropped,
+    Dropped(&'static str),
 }
 
 impl Turn {
@@ -123,7 +120,12 @@ impl Turn {
                 self.turn = Some(started.turn)
             }
             Fact::TurnEnded(ended) if self.turn == Some(ended.turn) => return Step::Ended(ended.clone()),
-            Fact::InputDropped(dropped) if dropped.input_seq == self.input_seq => return Step::Dropped,
+            Fact::InputDropped(dropped) if dropped.input_seq == self.input_seq => {
+                return Step::Dropped(match dropped.by {
+                    Some(_) => "somebody removed this prompt before it had its turn",
+                    None => "the session ended before this prompt had its turn",
+                });
+            }
             Fact::Update(update) if self.turn.is_some() => {
                 let update = &update.update;
                 if update["sessionUpdate"] == "agent_message_chunk" {
@@ -183,6 +185,9 @@ mod tests {
         assert!(matches!(turn.read(&chunk("mine")), Step::Words(words) if words == "mine"));
         assert!(matches!(turn.read(&ended(2)), Step::Ended(_)));
         let mut turn = Turn { input_seq: 9, turn: None };
-        assert!(matches!(turn.read(&fact(json!({"kind": "input_dropped", "input_seq": 9}))), Step::Dropped));
+        assert!(matches!(
+            turn.read(&fact(json!({"kind": "input_dropped", "input_seq": 9}))),
+            Step::Dropped(_)
+        ));
     }
 }

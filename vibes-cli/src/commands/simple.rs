@@ -16,7 +16,7 @@ use vibes_protocol::wire::request::{
 use vibes_protocol::wire::{ErrorCode, Message, Request};
 
 /// One request for one session, answered by `ok`.
-fn act(id: &str, done: &str, request: impl FnOnce(String) -> Request) -> Outcome {
+pub(crate) fn act(id: &str, done: &str, request: impl FnOnce(String) -> Request) -> Outcome {
     let mut daemon = Daemon::introduced(Start::Auto)?;
     let named = daemon.named(id)?;
     daemon.ask(request(named))?;

@@ -137,7 +137,19 @@ impl Conversation {
                 &format!("the agent has not answered {} within {} s", silent.request, silent.after_s),
             ),
             Fact::NotDelivered(_) => self.note("a prompt did not reach the agent; it stays in the queue"),
-            Fact::InputDropped(_) => self.note("a queued prompt was dropped: the session ended"),
+            Fact::InputDropped(dropped) => match &dropped.by {
+                Some(by) => self.note(&format!("a queued prompt was removed by {}", self.who(by))),
+                None => self.note("a queued prompt was dropped: the session ended"),
+            },
+            Fact::InputEdited(edited) => {
+                let words: Vec<String> = edited.content.iter().map(words_of_block).collect();
+                let who = self.who(&edited.by);
+                self.note(&format!("a queued prompt was changed by {who}: {}", words.join(" ")));
+            }
+            Fact::InputMoved(moved) => {
+                let who = self.who(&moved.by);
+                self.note(&format!("a queued prompt was moved to place {} by {who}", moved.place));
+            }
             Fact::Unparsed(line) => {
                 self.note(&format!(
                     "a line of the agent ({} bytes) could not be read: {}",

@@ -393,7 +393,7 @@ impl Step<'_> {
     /// A prompt whose frame the runner never logged was not delivered: it goes back to the queue and says so.
     fn keep_undelivered(&mut self, undelivered: bool) {
         if let Some(turn) = self.s.body.turn.take_if(|_| undelivered) {
-            self.record(fact::NotDelivered { input_seq: turn.prompt.seq });
+            self.record(fact::NotDelivered { input_seq: turn.prompt.input_seq });
             self.record(fact::TurnEnded {
                 turn: turn.number,
                 outcome: TurnOutcome::Interrupted,

@@ -4,13 +4,15 @@
 
 use super::{
     event::{Answer, Caller, Command, Effect, MetadataUpdate, Notice, Reply, Tag},
-    state::{Goal, KEY_LIFE_MS, MAX_QUEUED, Queued},
+    queue::check_content,
+    state::{Goal, KEY_LIFE_MS, MAX_QUEUED},
     step::Step,
 };
 use crate::ownership::{Denied, Joiner, Seat};
 use serde_json::{Map, Value, json};
 use vibes_protocol::model::{
-    ClientId, CodedError, ErrorCode, Outcome, RemovedReason, Role, SessionState, SuspendReason, fact,
+    ClientId, CodedError, ErrorCode, Outcome, QueuedPrompt, RemovedReason, Role, SessionState, SuspendReason,
+    fact,
 };
 
 impl Step<'_> {
@@ -77,6 +79,7 @@ impl Step<'_> {
                 Ok(Some(Reply::Ok))
             }
             Command::Input { content, key, now } => self.input(caller, content, key, now),
+            Command::Queued(seq, change) => self.change_queue(by, seq, change),
             Command::Answer(answer) => self.answer(caller, *answer),
             Command::Interrupt => match &self.s.body.turn {
                 Some(_) => {
@@ -218,17 +221,7 @@ impl Step<'_> {
         if let Some((seq, _)) = key.as_ref().and_then(|key| self.s.keys.get(key)) {
             return Ok(Some(Reply::Accepted(*seq)));
         }
-        let blank =
-            |block: &Value| block["type"] == "text" && block["text"].as_str().is_none_or(str::is_empty);
-        if content.iter().any(|block| !block["type"].is_string()) {
-            return Err(CodedError::new(
-                ErrorCode::BadRequest,
-                "content: a block is an object with a `type`",
-            ));
-        }
-        if content.iter().all(blank) {
-            return Err(CodedError::new(ErrorCode::BadRequest, "content: a prompt is not empty"));
-        }
+        check_content(&content)?;
         if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 128) {
             return Err(CodedError::new(
                 ErrorCode::BadRequest,
@@ -258,7 +251,7 @@ impl Step<'_> {
         let by = Self::actor(caller);
         self.s.remember_prompt(&Self::text_of(&content));
         let seq = self.record(fact::Input { content: content.clone(), by: by.clone(), queued });
-        let prompt = Queued { seq, content };
+        let prompt = QueuedPrompt { input_seq: seq, content };
         if now && self.s.body.turn.is_some() {
             self.s.body.queue.push_front(prompt);
             self.cancel_turn(Some(&by));
@@ -414,7 +407,7 @@ impl Step<'_> {
         if self.s.body.state.is_ended() { Err(self.wrong_state("it has ended already")) } else { Ok(()) }
     }
 
-    fn wrong_state(&self, why: &str) -> CodedError {
+    pub(super) fn wrong_state(&self, why: &str) -> CodedError {
         let message = format!("{} is {}: {why}", self.name(), self.s.body.state.as_str());
         CodedError::new(ErrorCode::InvalidState, message)
     }
@@ -437,7 +430,7 @@ impl Step<'_> {
         }
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let id = self.s.body.id.to_string();
         format!("session {}", self.s.body.name.as_deref().unwrap_or(&id[..8]))
     }

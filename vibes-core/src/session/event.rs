@@ -12,8 +12,8 @@ use crate::{
 };
 use serde_json::{Map, Value};
 use vibes_protocol::model::{
-    ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, PermissionOption, RemovedReason, Seq,
-    SessionInfo,
+    ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, PermissionOption, QueuedPrompt,
+    RemovedReason, Seq, SessionInfo,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -54,6 +54,8 @@ pub enum Command {
         /// Interrupts a running turn first.
         now: bool,
     },
+    /// Something about a prompt that waits.
+    Queued(Seq, QueueChange),
     /// An answer to the agent's question.
     Answer(Box<Answer>),
     /// Ends the turn.
@@ -98,6 +100,17 @@ pub enum Command {
         /// The message's type.
         request: &'static str,
     },
+}
+
+/// What can be done with a prompt that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum QueueChange {
+    /// Says something else instead: ACP content blocks.
+    Edit(Vec<Value>),
+    /// Moves it: 1 is the next to run.
+    Move(u32),
+    /// Takes it out.
+    Remove,
 }
 
 /// An answer to the agent's question.
@@ -233,6 +246,8 @@ pub struct Looked {
     pub members: Vec<Member>,
     /// What was started.
     pub launch: Value,
+    /// The prompts that wait, the next one first.
+    pub queue: Vec<QueuedPrompt>,
 }
 
 /// What the other clients should hear at once.

@@ -12,6 +12,7 @@ pub mod task;
 
 mod agent_events;
 mod commands;
+mod queue;
 
 pub use event::{Caller, Command, Looked, Notice, Plan, Reply};
 pub use task::{SessionHandle, Surroundings};

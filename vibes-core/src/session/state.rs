@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use vibes_protocol::model::{
-    ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, RemovedReason, Seq, SessionId,
-    SessionInfo, SessionState, SuspendReason, fact::Actor,
+    ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason, Seq,
+    SessionId, SessionInfo, SessionState, SuspendReason, fact::Actor,
 };
 
 /// The most prompts that may wait in one session.
@@ -55,22 +55,13 @@ pub struct LaunchSpec {
     pub once: bool,
 }
 
-/// A prompt that waits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Queued {
-    /// Its record.
-    pub seq: Seq,
-    /// ACP content blocks.
-    pub content: Vec<Value>,
-}
-
 /// The turn that runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
     /// Its number.
     pub number: u64,
     /// Its prompt.
-    pub prompt: Queued,
+    pub prompt: QueuedPrompt,
     /// The frame that carried the prompt to the agent.
     pub frame: u64,
     /// Whether the agent was asked to end it.
@@ -178,7 +169,7 @@ pub struct Body {
     /// How many turns have begun.
     pub turns: u64,
     /// Prompts that wait.
-    pub queue: VecDeque<Queued>,
+    pub queue: VecDeque<QueuedPrompt>,
     /// Told to the agent with the next prompt.
     pub context: Option<String>,
     /// A stop under way.
@@ -414,6 +405,7 @@ impl State {
             info,
             members: self.ownership.in_order().into_iter().map(member).collect(),
             launch: serde_json::to_value(&self.body.launch).unwrap_or_default(),
+            queue: self.body.queue.iter().cloned().collect(),
         }
     }
 

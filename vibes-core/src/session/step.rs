@@ -4,7 +4,7 @@
 
 use super::{
     event::{Effect, Event, Notice, Reply, Tag},
-    state::{Awaited, Goal, KEY_KEPT_MS, KEY_LIFE_MS, MAX_OUTBOX, Queued, SLEPT_MS, State, Stopping, Turn},
+    state::{Awaited, Goal, KEY_KEPT_MS, KEY_LIFE_MS, MAX_OUTBOX, SLEPT_MS, State, Stopping, Turn},
 };
 use crate::{
     agent::{Outgoing, acp},
@@ -287,7 +287,7 @@ impl Step<'_> {
         }
         body.turns += 1;
         let number = body.turns;
-        self.record(fact::TurnStarted { turn: number, input_seq: prompt.seq });
+        self.record(fact::TurnStarted { turn: number, input_seq: prompt.input_seq });
         self.send(|codec, out| codec.prompt(&content, out));
         let frame = self.s.body.last_frame;
         self.s.body.turn = Some(Turn { number, prompt, frame, cancelled: false });
@@ -467,8 +467,8 @@ impl Step<'_> {
     }
 
     fn drop_queue(&mut self) {
-        for Queued { seq, .. } in std::mem::take(&mut self.s.body.queue) {
-            self.record(fact::InputDropped { input_seq: seq });
+        for prompt in std::mem::take(&mut self.s.body.queue) {
+            self.record(fact::InputDropped { input_seq: prompt.input_seq, by: None });
         }
     }
 

@@ -447,6 +447,7 @@ pub fn get(connection: &Arc<Connection>, request_id: RequestId, session_id: &str
         session: looked.info,
         members: looked.members,
         launch: looked.launch,
+        queue: looked.queue,
     })
 }
 

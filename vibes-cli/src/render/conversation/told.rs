@@ -55,9 +55,7 @@ impl Conversation {
         let paint = self.style.paint;
         let who = match (&resolved.rule, &resolved.by) {
             (Some(rule), _) => format!(" by the rule {rule}"),
-            (None, Some(by)) => {
-                self.stranger(by).map_or_else(|| " by you".to_owned(), |label| format!(" by {label}"))
-            }
+            (None, Some(by)) => format!(" by {}", self.who(by)),
             (None, None) => String::new(),
         };
         let option = resolved.option_id.as_deref().map_or_else(String::new, |option| format!(" ({option})"));
@@ -74,9 +72,7 @@ impl Conversation {
 
     pub(super) fn state_changed(&mut self, changed: &StateChanged) {
         let reason = changed.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
-        let who = changed.by.as_ref().map_or_else(String::new, |by| {
-            self.stranger(by).map_or_else(|| " by you".to_owned(), |label| format!(" by {label}"))
-        });
+        let who = changed.by.as_ref().map_or_else(String::new, |by| format!(" by {}", self.who(by)));
         match changed.to {
             SessionState::Suspended
             | SessionState::Finished
@@ -93,6 +89,11 @@ impl Conversation {
             }
             _ => {}
         }
+    }
+
+    /// Who did something, for this person.
+    pub(super) fn who(&self, by: &Actor) -> String {
+        self.stranger(by).map_or_else(|| "you".to_owned(), |label| sanitize::line(&label).into_owned())
     }
 
     /// Somebody else's name; nothing for this client.

@@ -4,7 +4,7 @@ use super::case::*;
 use crate::{
     agent::acp::HUSH_MS,
     session::{
-        event::{Command, Event, Reply},
+        event::{Command, Event, QueueChange, Reply},
         state::MAX_QUEUED,
     },
 };
@@ -116,6 +116,50 @@ fn a_prompt_now_interrupts_and_goes_before_those_that_wait() {
     case.ok(ANN, input_now("x"));
     assert!(case.last("session/cancel").is_none());
     case.stands(Processing);
+}
+
+fn queued(seq: u64, change: QueueChange) -> Command {
+    Command::Queued(seq, change)
+}
+
+#[test]
+fn a_prompt_that_waits_can_be_changed_moved_and_removed() {
+    let mut case = Case::processing();
+    let mut send = |words: &str| match case.ok(ANN, input(words)) {
+        Reply::Accepted(seq) => seq,
+        other => panic!("{other:?}"),
+    };
+    let [a, b, c] = ["a", "b", "c"].map(&mut send);
+    let order = |case: &Case| case.state.body.queue.iter().map(|prompt| prompt.input_seq).collect::<Vec<_>>();
+
+    case.ok(BEN, queued(c, QueueChange::Move(1)));
+    assert_eq!((order(&case), case.kinds()), (vec![c, a, b], vec!["input_moved"]));
+    assert_eq!(case.fact("input_moved")["place"], 1);
+    case.ok(BEN, queued(c, QueueChange::Move(99)));
+    assert_eq!((order(&case), &case.fact("input_moved")["place"]), (vec![a, b, c], &json!(3)));
+    case.kinds();
+    case.ok(BEN, queued(c, QueueChange::Move(3)));
+    assert_eq!(case.kinds(), [""; 0], "it is there already");
+
+    case.ok(ANN, queued(a, QueueChange::Edit(vec![json!({"type": "text", "text": "better"})])));
+    assert_eq!(case.fact("input_edited")["by"]["label"], case.fact("input")["by"]["label"]);
+    assert_eq!(case.refused(ANN, queued(a, QueueChange::Edit(Vec::new()))), ErrorCode::BadRequest);
+    case.ok(BEN, queued(b, QueueChange::Remove));
+    assert_eq!(case.fact("input_dropped")["input_seq"], b);
+    assert_eq!(case.refused(BEN, queued(b, QueueChange::Remove)), ErrorCode::InvalidState);
+
+    case.end_turn("end_turn");
+    assert_eq!(case.fact("turn_started")["input_seq"], a);
+    assert!(
+        case.sent
+            .iter()
+            .rev()
+            .find(|sent| sent.line["method"] == "session/prompt")
+            .is_some_and(|sent| sent.line.to_string().contains("better"))
+    );
+    assert_eq!(case.refused(ANN, queued(a, QueueChange::Remove)), ErrorCode::InvalidState, "it runs");
+    case.end_turn("end_turn");
+    assert_eq!(case.fact("turn_started")["input_seq"], c);
 }
 
 #[test]
@@ -357,7 +401,7 @@ fn a_prompt_the_runner_never_logged_goes_back_to_the_queue_and_says_so() {
         let prompt = case.fact("turn_started")["input_seq"].clone();
         assert_eq!(case.fact("not_delivered")["input_seq"], prompt);
         assert_eq!(case.fact("turn_ended")["stop_reason"], "not_delivered");
-        let waiting: Vec<u64> = case.state.body.queue.iter().map(|queued| queued.seq).collect();
+        let waiting: Vec<u64> = case.state.body.queue.iter().map(|queued| queued.input_seq).collect();
         assert_eq!(waiting, [prompt.as_u64().unwrap(), behind], "before what came later");
         if !seen {
             case.stands(Suspended);

@@ -8,7 +8,7 @@ use crate::{
     journal::{RowKind, StoredSession},
     lifecycle,
     session::{
-        event::{Answer, Command, Event, MetadataUpdate, Plan, Reply},
+        event::{Answer, Command, Event, MetadataUpdate, Plan, QueueChange, Reply},
         persist::{self, Saved},
         state::{MAX_PENDING, MAX_QUEUED, State},
     },
@@ -170,7 +170,7 @@ impl Walk {
     fn command(&mut self) -> String {
         let client = 1 + u128::from(self.dice.below(5));
         let pending: Vec<_> = self.case.state.pending.values().map(|p| p.permission.clone()).collect();
-        let command = match self.dice.below(40) {
+        let command = match self.dice.below(43) {
             _ if self.flood > 0 => {
                 self.flood -= 1;
                 input("and another")
@@ -222,6 +222,19 @@ impl Walk {
                 value: json!("auto"),
             },
             38 => Command::WaitReady,
+            39..41 => {
+                let queue = &self.case.state.body.queue;
+                let waits = self.dice.below(queue.len().max(1) as u64) as usize;
+                let seq = queue.get(waits).map_or(1, |prompt| prompt.input_seq);
+                Command::Queued(
+                    seq,
+                    match self.dice.below(3) {
+                        0 => QueueChange::Edit(text("other words")),
+                        1 => QueueChange::Move(self.dice.below(5) as u32),
+                        _ => QueueChange::Remove,
+                    },
+                )
+            }
             _ => Command::Look,
         };
         let shown = format!("client {client}: {command:?}");
@@ -518,7 +531,8 @@ impl Walk {
             }
             self.reach(&kind);
         }
-        let waiting: BTreeSet<u64> = self.case.state.body.queue.iter().map(|queued| queued.seq).collect();
+        let waiting: BTreeSet<u64> =
+            self.case.state.body.queue.iter().map(|queued| queued.input_seq).collect();
         assert_eq!(waiting, self.deliverable, "{at}: what waits is what was accepted and not given");
     }
 }

@@ -123,6 +123,10 @@ fn prompts(records: &[Value]) -> BTreeMap<u64, Given> {
         let fact = &record["fact"];
         match kind(record) {
             "input" => drop(prompts.insert(seq(record), Given { text: text(record), turns: Vec::new() })),
+            "input_edited" => {
+                let input = record["fact"]["input_seq"].as_u64().unwrap_or_default();
+                prompts.get_mut(&input).expect("what was edited was accepted").text = text(record);
+            }
             "agent_started" => generation = fact["generation"].as_u64().unwrap_or_default(),
             "turn_started" => {
                 let input = fact["input_seq"].as_u64().unwrap_or_default();

@@ -7,6 +7,7 @@
 mod cli;
 mod daemon;
 pub mod dice;
+mod editor;
 mod env;
 pub mod fake;
 mod inject;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use cli::{Background, Ran};
 pub use daemon::Daemon;
+pub use editor::Editor;
 pub use env::TestEnv;
 pub use inject::Faults;
 pub use pty::Pty;

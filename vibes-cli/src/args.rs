@@ -51,6 +51,13 @@ pub(crate) enum Command {
     Verb(Box<Verb>),
     /// List the agents that can be started
     Agents(JsonArgs),
+    /// Serve an editor: an agent of the Agent Client Protocol on standard input and output
+    #[command(
+        after_help = "Editors start this command themselves; docs/editors.md shows how to configure them.
+  vibes acp --agent claude        new sessions of this agent; the editor lists and loads the living ones
+  vibes acp --session api         one session that exists already"
+    )]
+    Acp(AcpArgs),
     /// Start, stop and inspect the daemon
     #[command(subcommand)]
     Daemon(DaemonVerb),
@@ -80,6 +87,16 @@ pub(crate) struct JsonArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcpArgs {
+    /// Agent of new sessions (default: the first that is installed of claude, codex, gemini, opencode, shell)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Serve this session only
+    #[arg(long, value_name = "ID", conflicts_with = "agent")]
+    pub(crate) session: Option<String>,
 }
 
 #[derive(Debug, Args)]

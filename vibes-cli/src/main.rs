@@ -1,11 +1,12 @@
 //! vibes: the hand. A thin client of the daemon that owns the sessions.
 //!
-//! Module map: `args` (what was asked) → `commands` and `attach` (verbs) → `client` (the daemon) and `render` (values to
+//! Module map: `args` (what was asked) → `commands`, `attach` and `acp` (verbs) → `client` (the daemon) and `render` (values to
 //! lines, with `sanitize`) → `ui` (the only printer). `place` is the only reader of the environment, `error` the only
 //! table of exit codes.
 //!
 //! Invariant: blocking and thin: no runtime, no knowledge of sessions beyond what the protocol says.
 
+mod acp;
 mod args;
 mod attach;
 mod client;

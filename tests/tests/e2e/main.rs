@@ -13,6 +13,7 @@ mod clock;
 mod crash;
 mod disk;
 mod doors;
+mod editor;
 mod hindered;
 mod home;
 mod host;

@@ -12,39 +12,40 @@ mod output;
 mod view;
 
 use crate::args::AttachArgs;
+use crate::client::stream::{self, Retry, Seen};
 use crate::client::{Daemon, Start};
 use crate::error::{Failure, Kind, Outcome};
 use crate::place;
 use crate::ui;
 use editor::{Console, Key};
-use link::{Link, Seen};
+use link::Link;
 use output::Output;
-use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 use vibes_protocol::model::{Role, Seq, SessionInfo};
-use vibes_protocol::wire::Message;
 use view::{End, View};
 
 /// A line under way is shown after so much silence, so that a question without a newline is seen.
 const SILENCE: Duration = Duration::from_millis(700);
-/// Attempts to find the daemon again; with the pauses between them about half a minute.
-const ATTEMPTS: u32 = 12;
 
 /// Everything that can wake the loop.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The daemon said something, on the connection of this generation.
-    Message(u64, Box<Message>),
-    /// That connection is gone.
-    Lost(u64, io::Error),
+    /// The daemon, or the loss of it.
+    Daemon(stream::Event),
     /// A key with a meaning.
     Key(Key),
     /// A line was typed.
     Line(String),
     /// A signal asks us to leave.
     Leave,
+}
+
+impl From<stream::Event> for Event {
+    fn from(event: stream::Event) -> Self {
+        Self::Daemon(event)
+    }
 }
 
 /// What to show, and how.
@@ -106,12 +107,6 @@ fn leave_on_signals(events: &Sender<Event>) {
             }
         }
     });
-}
-
-/// The next attempt to find the daemon again.
-struct Retry {
-    at: Instant,
-    attempts: u32,
 }
 
 struct Loop {
@@ -181,15 +176,19 @@ impl Loop {
 
     fn handle(&mut self, event: Option<Event>) -> Outcome<Option<End>> {
         match event {
-            Some(Event::Message(generation, message)) if generation == self.link.generation => {
-                self.link.taken();
+            Some(Event::Daemon(stream::Event::Message(generation, message)))
+                if self.link.stream.is_current(generation) =>
+            {
+                self.link.stream.taken();
                 self.view.message(*message, &mut self.link, &mut self.output)?;
             }
-            Some(Event::Lost(generation, error)) if generation == self.link.generation => {
+            Some(Event::Daemon(stream::Event::Lost(generation, error)))
+                if self.link.stream.is_current(generation) =>
+            {
                 self.view.lost(&error, &mut self.output)?;
-                self.retry = Some(Retry { at: Instant::now(), attempts: 0 });
+                self.retry = Some(Retry::now());
             }
-            Some(Event::Message(..) | Event::Lost(..)) => {}
+            Some(Event::Daemon(_)) => {}
             Some(Event::Key(Key::Detach) | Event::Leave) => return Ok(Some(End::Detached)),
             Some(Event::Key(key)) => {
                 let leave = self.view.key(key, &mut self.link, &mut self.output)?;
@@ -206,23 +205,14 @@ impl Loop {
     }
 
     fn reconnect(&mut self) -> Outcome {
-        let Some(retry) = self.retry.as_ref().filter(|retry| retry.at <= Instant::now()) else {
-            return Ok(());
-        };
-        let attempts = retry.attempts + 1;
+        let Some(retry) = self.retry.take_if(|retry| retry.is_due()) else { return Ok(()) };
         self.output.flush()?;
         match self.link.join(self.view.seen(), &self.events) {
-            Ok(joined) => {
-                self.retry = None;
-                self.view.rejoined(joined, &mut self.link, &mut self.output)
-            }
-            Err(failure) if attempts < ATTEMPTS && Link::may_try_again(&failure) => {
-                let pause =
-                    Duration::from_millis(100 * 2u64.pow(attempts.min(6))).min(Duration::from_secs(4));
-                self.retry = Some(Retry { at: Instant::now() + pause, attempts });
+            Ok(joined) => self.view.rejoined(joined, &mut self.link, &mut self.output),
+            Err(failure) => {
+                self.retry = Some(retry.after(&failure).ok_or(failure)?);
                 Ok(())
             }
-            Err(failure) => Err(failure),
         }
     }
 }

@@ -4,8 +4,9 @@
 //! which we joined.
 
 use super::Mode;
-use super::link::{Link, Seen};
+use super::link::Link;
 use super::output::Output;
+use crate::client::stream::Seen;
 use crate::commands::now_ms;
 use crate::error::Outcome;
 use crate::render::conversation::{Conversation, Piece};

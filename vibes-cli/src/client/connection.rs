@@ -107,6 +107,14 @@ impl Outgoing {
     }
 }
 
+/// Why a request cannot be sent, if it is too long: the daemon would close the connection over it, and a retry would not
+/// help.
+pub(crate) fn too_long(request: &Request) -> Option<CodedError> {
+    let size = serde_json::to_vec(request).map_or(0, |bytes| bytes.len());
+    let message = format!("the request has {size} bytes; a line to the daemon may have {MAX_CLIENT_LINE}");
+    (size + 64 > MAX_CLIENT_LINE).then(|| CodedError::new(ErrorCode::FrameTooLarge, message))
+}
+
 /// How long an answer may take. What ends an agent has a ladder to go through; a start may have to install things;
 /// everything else is answered from memory.
 fn patience(request: &Request) -> Duration {
@@ -148,12 +156,8 @@ impl Connection {
 
     /// Asks and waits for the answer. What comes unasked meanwhile waits for [`Self::next`].
     pub(crate) fn ask(&mut self, request: Request) -> Result<Message, AskError> {
-        let size = serde_json::to_vec(&request).map_or(0, |bytes| bytes.len());
-        if size + 64 > MAX_CLIENT_LINE {
-            // The daemon would close the connection over it, and a retry would not help.
-            let message =
-                format!("the request has {size} bytes; a line to the daemon may have {MAX_CLIENT_LINE}");
-            return Err(AskError::Refused(CodedError::new(ErrorCode::FrameTooLarge, message)));
+        if let Some(error) = too_long(&request) {
+            return Err(AskError::Refused(error));
         }
         let deadline = Instant::now() + patience(&request);
         let id = match self.outgoing.send(request) {

@@ -6,6 +6,7 @@
 pub(crate) mod connection;
 pub(crate) mod launch;
 pub(crate) mod socket;
+pub(crate) mod stream;
 
 use crate::error::{Failure, Kind, Outcome};
 use crate::place;

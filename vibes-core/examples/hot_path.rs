@@ -112,7 +112,7 @@ async fn store(dir: &Path, written: u64, read: u64) -> Outcome {
     let writer = Writer::start(journal::open(&path, "boot", 1)?)?;
     let (mut state, chunk) = (session(), chunk());
     let id = state.body.id;
-    let new = NewSession { id, create_key: None, at_ms: 1, body: "{}".into() };
+    let new = NewSession { id, create_key: None, name: None, at_ms: 1, body: "{}".into() };
     let (no, ..) = writer.create(new).await?;
     let body = take(&mut state, &mut Saved::of(&session()), &chunk).0.facts.body;
     for round in 0..written {
@@ -125,6 +125,7 @@ async fn store(dir: &Path, written: u64, read: u64) -> Outcome {
             last_ms: 1,
             append: Some(Append { first: head + 1, last, epoch: 1, body: body.clone() }),
             body: None,
+            place: None,
             rows: Vec::new(),
             sync: false,
         };

@@ -1,24 +1,30 @@
 //! All sessions: create, find, list, recover after a crash.
 //!
-//! Invariant: the map is locked for a look-up only, never across an await. A full id wins over a name, a name over a
+//! Invariant: a session has one task, or rests and has none (see `registry`). A full id wins over a name, a name over a
 //! prefix; names are unique among sessions that have not ended.
 
+mod find;
 mod keep;
+mod registry;
+mod strangers;
+
+pub use find::{Listing, Wanted};
 
 use crate::{
-    agent::{launch::Yard, link},
+    agent::launch::Yard,
     board::Board,
     clock,
-    journal::{NewSession, Reader, SessionNo, StoreError, Tails, Writer},
+    journal::{NewSession, Place, Reader, SessionNo, StoreError, StoredSession, Tails, Writer},
     points::{self, Point},
     session::{
         Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist, state::State, task,
         task::Environment,
     },
 };
+use registry::Registry;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::sync::{Notify, mpsc};
@@ -51,7 +57,7 @@ pub struct Parts {
 /// The registry.
 pub struct Sessions {
     parts: Parts,
-    map: RwLock<HashMap<SessionId, SessionHandle>>,
+    registry: Arc<Registry>,
     /// What their feeds may hold.
     tails: Arc<Tails>,
     /// Names taken by creations and renamings that are under way.
@@ -93,7 +99,7 @@ impl Sessions {
         let (falling, fallen) = mpsc::unbounded_channel();
         Self {
             parts,
-            map: RwLock::default(),
+            registry: Arc::default(),
             tails: Arc::default(),
             names: Mutex::default(),
             tracker: TaskTracker::new(),
@@ -128,86 +134,63 @@ impl Sessions {
             environment: self.parts.environment.clone(),
             stop: self.parts.stop.clone(),
             falling: self.falling.clone(),
+            retire: self.registry.clone().retire(),
         }
     }
 
-    fn insert(&self, handle: SessionHandle) {
-        self.map.write().unwrap_or_else(PoisonError::into_inner).insert(handle.id, handle);
-    }
-
-    /// Reads every session back and begins to find its runner. Blocking on the store, for the daemon's start.
+    /// Reads every session back that does not rest and begins to find its runner. Blocking on the store, for the daemon's
+    /// start.
     pub fn recover(&self) -> Result<Recovered, StoreError> {
         let (mut told, mut clients) = (Vec::new(), Vec::new());
+        self.registry.count_resting(self.parts.reader.count_ended()?);
         let newest = self.parts.yard.newest();
-        for stored in self.parts.reader.sessions()? {
-            match persist::restore(&stored, self.parts.epoch) {
-                Ok(mut state) => {
-                    state.taken = newest.get(&stored.id).copied().unwrap_or(0);
-                    for generation in state.body.generation + 1..=state.taken {
-                        self.parts.yard.note_unknown(&stored.id, generation);
-                    }
-                    let seats = &state.ownership.seats;
-                    clients.extend(
-                        seats.iter().filter_map(|(client, seat)| Some((*client, seat.token_hash.clone()?))),
-                    );
-                    let handle =
-                        task::spawn(self.surroundings(), stored.no, state, false, None, &self.tracker);
-                    self.insert(handle);
-                }
-                // One session that cannot be read must not keep the others from being served.
-                Err(error) => {
-                    tracing::error!(session = %stored.id, %error, "a session cannot be read back");
-                    told.push(format!(
-                        "session {} cannot go on: its state in the store cannot be read ({error}); `vibes logs` shows \
-                         its records",
-                        stored.id
-                    ));
-                    let state = persist::quarantine(&stored, self.parts.epoch, &error.to_string());
-                    let handle =
-                        task::spawn(self.surroundings(), stored.no, state, false, None, &self.tracker);
-                    self.insert(handle);
-                }
-            }
+        for stored in self.parts.reader.awake()? {
+            let (state, unread) = self.take_up(&stored, newest.get(&stored.id).copied());
+            // One session that cannot be read must not keep the others from being served.
+            told.extend(unread);
+            let seats = &state.ownership.seats;
+            clients
+                .extend(seats.iter().filter_map(|(client, seat)| Some((*client, seat.token_hash.clone()?))));
+            self.registry.insert(self.serve(stored.no, state, stored.place));
+        }
+        // What an agent of one that rests left behind is looked at as well.
+        for session in newest.keys() {
+            self.wake(session)?;
         }
         Ok(Recovered { told, clients })
     }
 
-    /// Ends runners that nobody speaks with any more: those of an earlier generation, and of a session that has no
-    /// agent because the daemon died between the commit that says so and the clearing away. Runners of a session that
-    /// the store does not know, or knows no more than the id of, are left alone and told: their output may be all that
-    /// is left of it. Blocking.
-    pub fn reap_strangers(&self) -> Vec<String> {
-        /// How many are told one by one.
-        const TOLD: usize = 5;
-        let (mut told, mut more) = (Vec::new(), 0);
-        for (session, generation) in self.parts.yard.present().unwrap_or_default() {
-            let dir = self.parts.yard.dir_of(&session, generation);
-            match self.get(&session).map(|handle| handle.info()) {
-                Some(known) if known.generation == generation && has_agent(known.state) => {}
-                Some(known) if known.generation >= generation && !link::is_unknown(&dir) => {
-                    let left = link::end_runner(&self.parts.yard, &session, generation);
-                    tracing::warn!(%session, generation, ?left, "an orphaned runner was ended");
-                    let _ = std::fs::remove_dir_all(dir);
-                }
-                _ if told.len() == TOLD => more += 1,
-                _ => {
-                    let agent = link::agent_pid(&dir).filter(|_| link::runner_process(&dir).is_some());
-                    let lives = agent.map_or("has ended".to_owned(), |pid| format!("runs as process {pid}"));
-                    tracing::warn!(%session, generation, "a runner of a session that the store does not know");
-                    told.push(format!(
-                        "an agent of session {session} {lives}, but the store does not know it (start {generation}); \
-                         what it said is kept in {}. `vibes doctor --reap` ends and removes it",
-                        dir.display()
-                    ));
-                }
+    /// The state of a stored session; of one that cannot be read, what is shown in its place, and a sentence about it.
+    fn read_back(&self, stored: &StoredSession) -> (State, Option<String>) {
+        match persist::restore(stored, self.parts.epoch) {
+            Ok(state) => (state, None),
+            Err(error) => {
+                tracing::error!(session = %stored.id, %error, "a session cannot be read back");
+                let told = format!(
+                    "session {} cannot go on: its state in the store cannot be read ({error}); `vibes logs` shows its \
+                     records",
+                    stored.id
+                );
+                (persist::quarantine(stored, self.parts.epoch, &error.to_string()), Some(told))
             }
         }
-        if more > 0 {
-            told.push(format!(
-                "{more} more agents of sessions that the store does not know: `vibes doctor` lists them"
-            ));
+    }
+
+    /// The same, for a session that gets a task, with the newest start of its agent that has a directory.
+    fn take_up(&self, stored: &StoredSession, newest: Option<u64>) -> (State, Option<String>) {
+        let (mut state, told) = self.read_back(stored);
+        if !state.unreadable {
+            state.taken = newest.unwrap_or(0);
+            for generation in state.body.generation + 1..=state.taken {
+                self.parts.yard.note_unknown(&stored.id, generation);
+            }
         }
-        told
+        (state, told)
+    }
+
+    /// Gives a session that was stored its task.
+    fn serve(&self, no: SessionNo, state: State, place: Place) -> SessionHandle {
+        task::spawn(self.surroundings(), no, state, Some(place), None, &self.tracker)
     }
 
     /// Reserves a name while a session is given it. The error says who has it.
@@ -234,8 +217,18 @@ impl Sessions {
             let info = handle.info();
             Some(handle.id) != except && !info.state.is_ended() && info.name.as_deref() == Some(name)
         });
+        // One that is deleted and has not ended keeps its name, and may rest.
+        let resting = || -> Result<Option<SessionId>, StoreError> {
+            let named = tokio::task::block_in_place(|| self.parts.reader.named(name))?;
+            let other = named.into_iter().find(|(id, keeps, _)| *keeps && Some(*id) != except);
+            Ok(other.map(|(id, ..)| id))
+        };
+        let holder = match holder {
+            Some(holder) => Some(holder.id),
+            None => resting().map_err(|error| store_error(&error))?,
+        };
         if let Some(holder) = holder {
-            return Err(taken(&format!("session {}", &holder.id.to_string()[..8])));
+            return Err(taken(&format!("session {}", &holder.to_string()[..8])));
         }
         if !names.insert(name.to_owned()) {
             return Err(taken("a session that is being made"));
@@ -252,14 +245,15 @@ impl Sessions {
     ) -> Result<(SessionHandle, bool), CodedError> {
         let now = clock::wall_ms();
         let state = State::new(SessionId::random(), plan, self.parts.epoch, now);
-        let new = NewSession { id: state.body.id, create_key, at_ms: now, body: persist::encode(&state) };
+        let (id, name, body) = (state.body.id, state.body.name.clone(), persist::encode(&state));
+        let new = NewSession { id, create_key, name, at_ms: now, body };
         let (no, id, fresh) = self.parts.writer.create(new).await.map_err(|error| store_error(&error))?;
         points::hit(Point::NewRow);
         if !fresh {
             return Ok((self.made(&id).await?, false));
         }
-        let handle = task::spawn(self.surroundings(), no, state, true, env, &self.tracker);
-        self.insert(handle.clone());
+        let handle = task::spawn(self.surroundings(), no, state, None, env, &self.tracker);
+        self.registry.insert(handle.clone());
         self.made.notify_waiters();
         Ok((handle, true))
     }
@@ -269,15 +263,15 @@ impl Sessions {
         let found = async {
             loop {
                 let next = self.made.notified();
-                match self.get(id) {
-                    Some(handle) => return handle,
+                match self.get(id)? {
+                    Some(handle) => return Ok(handle),
                     None => next.await,
                 }
             }
         };
-        tokio::time::timeout(MAKING, found)
-            .await
-            .map_err(|_| CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone"))
+        tokio::time::timeout(MAKING, found).await.unwrap_or_else(|_| {
+            Err(CodedError::new(ErrorCode::SessionNotFound, "the session of this key is gone"))
+        })
     }
 
     /// The session that was created with this key.
@@ -285,61 +279,9 @@ impl Sessions {
         let (reader, key) = (self.parts.reader.clone(), key.to_owned());
         let found = tokio::task::spawn_blocking(move || reader.created_with(&key)).await;
         match found {
-            Ok(Ok(id)) => Ok(id.and_then(|id| self.get(&id))),
+            Ok(Ok(id)) => id.map_or(Ok(None), |id| self.get(&id)),
             Ok(Err(error)) => Err(store_error(&error)),
             Err(_) => Err(store_error(&StoreError::Closed)),
-        }
-    }
-
-    /// The session with this id.
-    pub fn get(&self, id: &SessionId) -> Option<SessionHandle> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    /// All sessions, in no order.
-    pub fn handles(&self) -> Vec<SessionHandle> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// All sessions as lists show them, the most recently active first.
-    pub fn list(&self) -> Vec<Arc<SessionInfo>> {
-        let mut all: Vec<_> = self.handles().iter().map(SessionHandle::info).collect();
-        all.sort_by(|a, b| b.last_activity_ms.cmp(&a.last_activity_ms).then_with(|| a.id.cmp(&b.id)));
-        all
-    }
-
-    /// Finds a session by full id, unique name or unique prefix of its id.
-    pub fn resolve(&self, text: &str) -> Result<SessionHandle, CodedError> {
-        if let Ok(id) = text.parse::<SessionId>() {
-            return self.get(&id).ok_or_else(|| not_found(text));
-        }
-        let all = self.handles();
-        let named: Vec<_> = all.iter().filter(|handle| handle.info().name.as_deref() == Some(text)).collect();
-        // A living session wins a name over those that have ended; among these, the most recent one.
-        let living = named.iter().find(|handle| !handle.info().state.is_ended());
-        if let Some(handle) =
-            living.or_else(|| named.iter().max_by_key(|handle| handle.info().last_activity_ms))
-        {
-            return Ok((**handle).clone());
-        }
-        let hexadecimal =
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        if !hexadecimal {
-            return Err(not_found(text));
-        }
-        let prefix = text.to_ascii_lowercase();
-        let mut fitting: Vec<_> =
-            all.iter().filter(|handle| handle.id.to_string().starts_with(&prefix)).collect();
-        match fitting.len() {
-            0 => Err(not_found(text)),
-            1 => Ok(fitting.remove(0).clone()),
-            count => {
-                let some: Vec<String> = fitting.iter().take(5).map(|handle| handle.id.to_string()).collect();
-                Err(CodedError::new(
-                    ErrorCode::AmbiguousId,
-                    format!("{text} fits {count} sessions: {}; type more of the id", some.join(", ")),
-                ))
-            }
         }
     }
 
@@ -394,10 +336,6 @@ impl Sessions {
 /// Whether a session in this state has an agent, or is looking for one.
 fn has_agent(state: SessionState) -> bool {
     !state.is_ended() && state != SessionState::Suspended
-}
-
-fn not_found(text: &str) -> CodedError {
-    CodedError::new(ErrorCode::SessionNotFound, format!("no session has the id, name or prefix {text:?}"))
 }
 
 /// A store error as clients hear it.

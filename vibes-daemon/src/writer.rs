@@ -171,7 +171,7 @@ async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
         }
         // The ring has moved on; the list holds the same truth.
         Posted::Missed(cursor) => {
-            let all = connection.server.sessions.list();
+            let all = connection.server.sessions.awake();
             let living = all.iter().filter(|info| !info.state.is_ended());
             let updated = living.map(|info| encode(&Message::SessionUpdated { session: owned_by(info, me) }));
             (updated.collect(), cursor)

@@ -95,6 +95,10 @@ points! {
     CloseGone = "close.gone",
     /// The runner's directory is removed.
     CloseDirRemoved = "close.dir_removed",
+    /// A session that rests is out of the registry, and its task has not ended.
+    Retired = "retired",
+    /// A session that rested is read back, and nobody can find it yet.
+    Woken = "woken",
     /// The store's log is copied, and that is not noted.
     Checkpoint = "checkpoint",
     /// Records are replaced by their packed form, and that is not committed.

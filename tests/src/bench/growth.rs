@@ -75,8 +75,8 @@ fn multiply(env: &TestEnv, session: &str, size: usize) {
     for _ in count..size as i64 {
         let id = uuid::Uuid::new_v4().to_string();
         tx.execute(
-            "INSERT INTO session (id, head, generation, spool, last_ms, body)
-             SELECT ?1, head, generation, spool, last_ms, ?2 FROM session WHERE no = ?3",
+            "INSERT INTO session (id, head, generation, spool, last_ms, body, rest)
+             SELECT ?1, head, generation, spool, last_ms, ?2, rest FROM session WHERE no = ?3",
             params![id, body.replace(session, &id), no],
         )
         .expect("a copy can be written");

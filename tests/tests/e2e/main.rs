@@ -10,6 +10,7 @@ mod attach;
 mod budgets;
 mod cli;
 mod clock;
+mod cold;
 mod crash;
 mod disk;
 mod doors;

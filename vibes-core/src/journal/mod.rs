@@ -63,6 +63,37 @@ pub struct SpoolOffset {
     pub offset: u64,
 }
 
+/// Whether anything but a look-up needs a session: the daemon's start reads those that are awake and no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Rest {
+    /// It has an agent or subscribers, or may have them at any moment.
+    #[default]
+    Awake = 0,
+    /// It has ended and nobody is subscribed.
+    Ended = 1,
+    /// It is deleted, has not ended and keeps its name.
+    Hidden = 2,
+}
+
+/// What a session is found by while it rests.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Whether it does.
+    pub rest: Rest,
+    /// Its name.
+    pub name: Option<String>,
+    /// When it was deleted, in milliseconds.
+    pub deleted_ms: Option<i64>,
+}
+
+impl Place {
+    /// Whether it is one of the ended sessions that lists count.
+    pub fn is_listed(&self) -> bool {
+        self.rest == Rest::Ended && self.deleted_ms.is_none()
+    }
+}
+
 /// Records to append, already encoded (see [`group`]).
 #[derive(Debug, Clone)]
 pub struct Append {
@@ -93,6 +124,8 @@ pub struct Change {
     pub append: Option<Append>,
     /// The session's state, when it changed.
     pub body: Option<String>,
+    /// Where it is found, when that changed.
+    pub place: Option<Place>,
     /// Small rows.
     pub rows: Vec<RowChange>,
     /// Whether the reply waits for the disk.
@@ -115,6 +148,8 @@ pub struct NewSession {
     pub id: SessionId,
     /// Makes a retry the same session.
     pub create_key: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
     /// When, in milliseconds.
     pub at_ms: i64,
     /// Its state.

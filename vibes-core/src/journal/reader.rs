@@ -2,7 +2,7 @@
 //!
 //! Invariant: a page is one statement, dropped before the page is handed out, so that no reader ever pins the log.
 
-use super::{RowKind, SessionNo, SpoolOffset, StoreError, group, schema::note_damage};
+use super::{Place, Rest, RowKind, SessionNo, SpoolOffset, StoreError, group, schema::note_damage};
 use rusqlite::{Connection, OpenFlags, params};
 use std::{
     borrow::Cow,
@@ -25,6 +25,8 @@ pub struct StoredSession {
     pub spool: SpoolOffset,
     /// When something last happened, in milliseconds.
     pub last_ms: i64,
+    /// Where it is found.
+    pub place: Place,
     /// Its state.
     pub body: String,
     /// Its small rows.
@@ -81,44 +83,95 @@ impl Reader {
         result
     }
 
-    /// Every session, for the start of the daemon. Blocking.
+    /// Every session. Blocking.
     pub fn sessions(&self) -> Result<Vec<StoredSession>, StoreError> {
-        self.stored(None)
+        self.stored("SELECT {} FROM session ORDER BY no", [], true)
+    }
+
+    /// Those that are awake, for the start of the daemon. Blocking.
+    pub fn awake(&self) -> Result<Vec<StoredSession>, StoreError> {
+        self.stored("SELECT {} FROM session INDEXED BY session_awake WHERE rest = 0 ORDER BY no", [], true)
     }
 
     /// One session. Blocking.
     pub fn session(&self, no: SessionNo) -> Result<Option<StoredSession>, StoreError> {
-        Ok(self.stored(Some(no))?.pop())
+        Ok(self.stored("SELECT {} FROM session WHERE no = ?1", [no], true)?.pop())
     }
 
-    fn stored(&self, only: Option<SessionNo>) -> Result<Vec<StoredSession>, StoreError> {
+    /// One that rests. Blocking.
+    pub fn resting(&self, id: &SessionId) -> Result<Option<StoredSession>, StoreError> {
+        let select = "SELECT {} FROM session WHERE id = ?1 AND rest IN (1, 2)";
+        Ok(self.stored(select, [id.to_string()], true)?.pop())
+    }
+
+    /// Those of the ended ones that rest and are not deleted which come after this moment and id, the last active
+    /// first, without their small rows. Blocking.
+    pub fn ended(&self, after: Option<(i64, &str)>, limit: usize) -> Result<Vec<StoredSession>, StoreError> {
+        let (ms, id) = after.unwrap_or((i64::MAX, ""));
+        // The first condition is implied by the second, and is the one that the index can begin with.
+        let select = "SELECT {} FROM session INDEXED BY session_ended
+                      WHERE rest = 1 AND deleted_ms IS NULL AND last_ms <= ?1 AND (last_ms < ?1 OR id > ?2)
+                      ORDER BY last_ms DESC, id LIMIT ?3";
+        self.stored(select, params![ms, id, i64::try_from(limit).unwrap_or(i64::MAX)], false)
+    }
+
+    /// How many these are. Blocking.
+    pub fn count_ended(&self) -> Result<u64, StoreError> {
         self.with(|connection| {
-            let mut rows_of: std::collections::HashMap<SessionNo, Vec<_>> = Default::default();
-            let mut select = connection.prepare_cached(
-                "SELECT session, kind, key, value FROM item WHERE ?1 IS NULL OR session = ?1",
+            let mut count = connection.prepare_cached(
+                "SELECT count(*) FROM session INDEXED BY session_ended WHERE rest = 1 AND deleted_ms IS NULL",
             )?;
-            let mut rows = select.query([only])?;
-            while let Some(row) = rows.next()? {
-                let kind = match row.get::<_, u8>(1)? {
-                    1 => RowKind::Outbox,
-                    2 => RowKind::Pending,
-                    3 => RowKind::Member,
-                    4 => RowKind::Idempotency,
-                    _ => continue,
-                };
-                rows_of.entry(row.get(0)?).or_default().push((kind, row.get(2)?, row.get(3)?));
-            }
+            Ok(count.query_row([], |row| row.get::<_, i64>(0))? as u64)
+        })
+    }
+
+    /// Those of this name that rest, with whether they keep it for themselves and when something last happened, the
+    /// most likely meant first. Blocking.
+    pub fn named(&self, name: &str) -> Result<Vec<(SessionId, bool, i64)>, StoreError> {
+        self.with(|connection| {
             let mut select = connection.prepare_cached(
-                "SELECT no, id, head, generation, spool, last_ms, body FROM session
-                 WHERE ?1 IS NULL OR no = ?1 ORDER BY no",
+                "SELECT id, rest = 2, last_ms FROM session WHERE name = ?1 AND rest IN (1, 2)
+                 ORDER BY rest DESC, last_ms DESC",
             )?;
-            let mut rows = select.query([only])?;
+            let rows =
+                select.query_map([name], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
+            let found: Vec<_> = rows.collect::<Result<_, _>>()?;
+            let parsed = found.into_iter().filter_map(|(id, keeps, ms)| Some((id.parse().ok()?, keeps, ms)));
+            Ok(parsed.collect())
+        })
+    }
+
+    /// Those that rest and whose id begins with this. Blocking.
+    pub fn prefixed(&self, prefix: &str) -> Result<Vec<SessionId>, StoreError> {
+        self.with(|connection| {
+            // Behind every character of an id.
+            let end = format!("{prefix}g");
+            let mut select = connection
+                .prepare_cached("SELECT id FROM session WHERE id >= ?1 AND id < ?2 AND rest IN (1, 2)")?;
+            let found: Vec<String> =
+                select.query_map([prefix, &end], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
+        })
+    }
+
+    /// Sessions as they are stored; `{}` in the statement is what is read of them.
+    fn stored(
+        &self,
+        select: &str,
+        with: impl rusqlite::Params,
+        rows_too: bool,
+    ) -> Result<Vec<StoredSession>, StoreError> {
+        const READ: &str = "no, id, head, generation, spool, last_ms, rest, name, deleted_ms, body";
+        self.with(|connection| {
+            let mut select = connection.prepare_cached(&select.replace("{}", READ))?;
+            let mut small =
+                connection.prepare_cached("SELECT kind, key, value FROM item WHERE session = ?1")?;
             let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                let no = row.get(0)?;
+            let mut sessions = select.query(with)?;
+            while let Some(row) = sessions.next()? {
                 let Ok(id) = row.get::<_, String>(1)?.parse() else { continue };
-                found.push(StoredSession {
-                    no,
+                let mut stored = StoredSession {
+                    no: row.get(0)?,
                     id,
                     head: row.get::<_, i64>(2)? as u64,
                     spool: SpoolOffset {
@@ -126,9 +179,30 @@ impl Reader {
                         offset: row.get::<_, i64>(4)? as u64,
                     },
                     last_ms: row.get(5)?,
-                    body: row.get(6)?,
-                    rows: rows_of.remove(&no).unwrap_or_default(),
-                });
+                    place: Place {
+                        rest: match row.get::<_, u8>(6)? {
+                            1 => Rest::Ended,
+                            2 => Rest::Hidden,
+                            _ => Rest::Awake,
+                        },
+                        name: row.get(7)?,
+                        deleted_ms: row.get(8)?,
+                    },
+                    body: row.get(9)?,
+                    rows: Vec::new(),
+                };
+                let mut rows = small.query([if rows_too { stored.no } else { 0 }])?;
+                while let Some(row) = rows.next()? {
+                    let kind = match row.get::<_, u8>(0)? {
+                        1 => RowKind::Outbox,
+                        2 => RowKind::Pending,
+                        3 => RowKind::Member,
+                        4 => RowKind::Idempotency,
+                        _ => continue,
+                    };
+                    stored.rows.push((kind, row.get(1)?, row.get(2)?));
+                }
+                found.push(stored);
             }
             Ok(found)
         })

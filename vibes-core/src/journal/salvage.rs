@@ -278,7 +278,9 @@ fn around(
 
 /// Sessions, by their table and by its index: one whose row is lost keeps its id and its records.
 fn sessions(old: &Connection, into: &Connection) -> Result<u64, StoreError> {
-    let insert = "INSERT OR IGNORE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    // Where they stand is not carried over: the next start reads them all, and tells which cannot be read.
+    let insert = "INSERT OR IGNORE INTO session (no, id, create_key, head, generation, spool, last_ms, body)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let select = "SELECT no, id, create_key, head, generation, spool, last_ms, body FROM session
                   WHERE no BETWEEN ?1 AND ?2 ORDER BY no";
     let mut count = 0;

@@ -44,15 +44,27 @@ CREATE TABLE item (
 ) WITHOUT ROWID;
 ";
 
+/// Sessions that rest are found by these, and the start of the daemon reads none of them. Those of an older store count
+/// as awake until a daemon has read them once.
+const RESTING: &str = "
+ALTER TABLE session ADD COLUMN rest INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN name TEXT;
+ALTER TABLE session ADD COLUMN deleted_ms INTEGER;
+CREATE INDEX session_awake ON session (no) WHERE rest = 0;
+CREATE INDEX session_ended ON session (last_ms DESC, id) WHERE rest = 1 AND deleted_ms IS NULL;
+CREATE INDEX session_named ON session (name) WHERE name IS NOT NULL;
+CREATE INDEX session_deleted ON session (deleted_ms) WHERE deleted_ms IS NOT NULL;
+";
+
 fn migrations() -> Migrations<'static> {
     let made = |_: &rusqlite::Transaction<'_>| {
         points::hit(Point::Migrate);
         Ok(())
     };
-    Migrations::new(vec![M::up_with_hook(INITIAL, made)])
+    Migrations::new(vec![M::up_with_hook(INITIAL, made), M::up_with_hook(RESTING, made)])
 }
 
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 /// What opening found.
 #[derive(Debug)]
@@ -222,6 +234,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     )?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // Says something in a new file only: what a purge leaves free is given back to the disk.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     // Checkpoints are the writer's: one that SQLite does by itself would hide that the disk failed.
@@ -249,7 +263,12 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         let touch = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)");
         connection.query_row(&touch, [], |_| Ok(()))?;
     }
-    connection.query_row("SELECT count(*), sum(length(body)) FROM session", [], |_| Ok(()))?;
+    // Those that rest are read when somebody wants them: a start takes no longer for them.
+    connection.query_row(
+        "SELECT count(*), sum(length(body)) FROM session INDEXED BY session_awake WHERE rest = 0",
+        [],
+        |_| Ok(()),
+    )?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }

@@ -367,10 +367,10 @@ impl Desk {
         self.transaction(true, |connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO session (id, create_key, head, generation, spool, last_ms, body)
-                     VALUES (?1, ?2, 0, 0, 0, ?3, ?4)",
+                    "INSERT INTO session (id, create_key, head, generation, spool, last_ms, body, name)
+                     VALUES (?1, ?2, 0, 0, 0, ?3, ?4, ?5)",
                 )?
-                .execute(params![new.id.to_string(), new.create_key, new.at_ms, new.body])?;
+                .execute(params![new.id.to_string(), new.create_key, new.at_ms, new.body, new.name])?;
             Ok(())
         })?;
         Ok((self.connection.last_insert_rowid(), new.id, true))
@@ -503,6 +503,11 @@ fn apply(connection: &Connection, change: &Change) -> Result<(), StoreError> {
         ])?;
     if updated != 1 {
         return Err(StoreError::Conflict { session: change.session });
+    }
+    if let Some(place) = &change.place {
+        connection
+            .prepare_cached("UPDATE session SET rest = ?1, name = ?2, deleted_ms = ?3 WHERE no = ?4")?
+            .execute(params![place.rest as u8, place.name, place.deleted_ms, change.session])?;
     }
     if let Some(append) = &change.append {
         connection

@@ -9,7 +9,7 @@ use super::{
     state::{Body, Pending, State},
 };
 use crate::{
-    journal::{RowChange, RowKind, StoredSession},
+    journal::{Place, Rest, RowChange, RowKind, StoredSession},
     ownership::Ownership,
 };
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,20 @@ pub struct Saved {
     pending: Shared<BTreeMap<String, Pending>>,
     outbox: Shared<BTreeMap<u64, Vec<u8>>>,
     keys: Shared<BTreeMap<String, (Seq, i64)>>,
+    place: Place,
+}
+
+/// Whether a session needs a task only when somebody asks for it: nothing happens in it by itself.
+fn rest(state: &State) -> Rest {
+    let body = &state.body;
+    let quiet = !body.running && body.stopping.is_none() && state.ownership.seats.is_empty();
+    match body.state {
+        // What cannot be read must not be written either.
+        _ if state.unreadable || !quiet => Rest::Awake,
+        ended if ended.is_ended() => Rest::Ended,
+        SessionState::Suspended if body.deleted_ms.is_some() => Rest::Hidden,
+        _ => Rest::Awake,
+    }
 }
 
 impl Saved {
@@ -43,7 +57,40 @@ impl Saved {
             pending: state.pending.clone(),
             outbox: state.outbox.clone(),
             keys: state.keys.clone(),
+            place: Place {
+                rest: rest(state),
+                name: state.body.name.clone(),
+                deleted_ms: state.body.deleted_ms,
+            },
         }
+    }
+
+    /// What the store holds of a state that was read from it.
+    pub fn read(state: &State, place: Place) -> Self {
+        Self { place, ..Self::of(state) }
+    }
+
+    /// What it holds when this state was written after that.
+    pub fn after(&self, state: &State) -> Self {
+        if state.unreadable { Self::read(state, self.place.clone()) } else { Self::of(state) }
+    }
+
+    /// Whether the next daemon leaves it alone.
+    pub fn rests(&self) -> bool {
+        self.place.rest != Rest::Awake
+    }
+
+    /// Where it is found.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Where it is found, if that differs.
+    pub fn place_change(&self, state: &State) -> Option<Place> {
+        let (body, place) = (&state.body, &self.place);
+        let differs =
+            place.rest != rest(state) || place.name != body.name || place.deleted_ms != body.deleted_ms;
+        (differs && !state.unreadable).then(|| Self::of(state).place)
     }
 
     /// The body to write, if it differs.
@@ -169,6 +216,7 @@ pub fn quarantine(stored: &StoredSession, epoch: Epoch, why: &str) -> State {
     // Not a start of its own: a runner of any generation is one that the store knows nothing of.
     state.body.state = SessionState::Failed;
     state.body.reason = Some(format!("its state in the store cannot be read: {why}"));
+    state.unreadable = true;
     state
 }
 
@@ -236,6 +284,7 @@ mod tests {
             head: state.head,
             spool: state.spool,
             last_ms: state.last_ms,
+            place: Place::default(),
             body: encode(&state),
             rows: vec![(RowKind::Outbox, stale, b"{}".to_vec())],
         };
@@ -253,6 +302,7 @@ mod tests {
                 head: 0,
                 spool: Default::default(),
                 last_ms: 0,
+                place: Place::default(),
                 body: body[..cut].to_owned(),
                 rows: Vec::new(),
             };

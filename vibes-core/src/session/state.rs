@@ -260,6 +260,8 @@ pub struct State {
     pub option_waiters: BTreeMap<u64, Tag>,
     /// How the session left the list, for the notice.
     pub removed: Option<RemovedReason>,
+    /// What the store holds of it cannot be read; this is what is shown in its place.
+    pub unreadable: bool,
 }
 
 impl State {
@@ -339,6 +341,7 @@ impl State {
             ready_waiters: Vec::new(),
             option_waiters: BTreeMap::new(),
             removed: None,
+            unreadable: false,
         }
     }
 

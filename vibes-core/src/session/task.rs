@@ -19,7 +19,7 @@ use crate::{
     },
     board::Board,
     caught, clock,
-    journal::{Feed, SessionNo, StoreError, Tails, Writer},
+    journal::{Feed, Place, SessionNo, StoreError, Tails, Writer},
     points::{self, Point},
 };
 use std::{
@@ -52,12 +52,19 @@ const ADOPTION: Duration = Duration::from_secs(5);
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How often spool segments are given up: often enough for the budget, seldom enough to cost nothing.
 const COLLECT_EVERY: Duration = Duration::from_secs(1);
+/// How long a session that rests keeps its task after something was last asked of it: whoever asks one thing often asks
+/// another, and reading it back costs some tenths of a millisecond.
+const RETIRE: Duration = Duration::from_secs(2);
 /// How long frames wait after the runner said that too much waits already.
 const BUSY_RETRY: Duration = Duration::from_millis(200);
 
 /// Gives the whole environment of an agent, from its name and what the client sent, if one did.
 pub type Environment =
     Arc<dyn Fn(&str, Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> + Send + Sync>;
+
+/// Takes a session that rests out of the registry, unless somebody holds it: called with its id, whether lists count it
+/// and what tells whether nobody does, which is asked where nobody can begin to.
+pub type Retire = Arc<dyn Fn(&SessionId, bool, &dyn Fn() -> bool) -> bool + Send + Sync>;
 
 /// What every session's task works with.
 #[derive(Clone)]
@@ -78,6 +85,8 @@ pub struct Surroundings {
     pub stop: CancellationToken,
     /// Hears of a session whose task panicked.
     pub falling: mpsc::UnboundedSender<SessionNo>,
+    /// Lets a session go that nothing happens in.
+    pub retire: Retire,
 }
 
 type ReplySender = oneshot::Sender<Result<Reply, CodedError>>;
@@ -219,14 +228,16 @@ struct Task {
     collect: Option<(u64, u64)>,
     /// When that is looked at again.
     collect_at: Instant,
+    /// When it may be let go, if it rests then.
+    retire_at: Instant,
 }
 
-/// Starts the task of a session, new or restored.
+/// Starts the task of a session, new or restored: one that was stored has its place there.
 pub fn spawn(
     at: Surroundings,
     no: SessionNo,
     state: State,
-    fresh: bool,
+    stored: Option<Place>,
     env: Option<BTreeMap<String, String>>,
     tracker: &tokio_util::task::TaskTracker,
 ) -> SessionHandle {
@@ -242,10 +253,12 @@ pub fn spawn(
         given_up: false,
     };
     let (falling, closed) = (at.falling.clone(), feed.clone());
+    let fresh = stored.is_none();
+    let saved = stored.map_or_else(|| Saved::of(&state), |place| Saved::read(&state, place));
     let task = Task {
         at,
         no,
-        saved: Saved::of(&state),
+        saved,
         state,
         fresh: false,
         feed,
@@ -267,6 +280,7 @@ pub fn spawn(
         notice_owed: false,
         collect: None,
         collect_at: Instant::now(),
+        retire_at: Instant::now() + RETIRE,
     };
     tracker.spawn(async move {
         let mut run = pin!(task.run(requests, fresh));
@@ -327,6 +341,16 @@ impl Task {
                 }
                 Wake::Time => self.time().await,
             }
+            if self.may_retire() && self.retire_at <= Instant::now() {
+                let nobody = || requests.sender_strong_count() == 1 && requests.is_empty();
+                if (self.at.retire)(&self.state.body.id, self.saved.place().is_listed(), &nobody) {
+                    // Whoever stands here keeps nobody else from being served.
+                    tokio::task::block_in_place(|| points::hit(Point::Retired));
+                    return;
+                }
+                // Somebody holds it, for the length of a request or of a connection.
+                self.retire_at = Instant::now() + RETIRE;
+            }
         }
         // Whoever still waits hears that the daemon stops. The runner and its agent go on.
         requests.close();
@@ -348,7 +372,22 @@ impl Task {
         let parked = (!self.parked.is_empty()).then_some(self.adopting).flatten();
         let held = self.held.as_ref().map(|(_, again)| *again);
         let collect = self.collect.map(|_| self.collect_at);
-        [wall, notice, parked, held, collect, self.sending_paused].into_iter().flatten().min()
+        let retire = self.may_retire().then_some(self.retire_at);
+        [wall, notice, parked, held, collect, self.sending_paused, retire].into_iter().flatten().min()
+    }
+
+    /// Whether the store has all there is of it, and nothing is under way.
+    fn may_retire(&self) -> bool {
+        self.saved.rests()
+            && self.saved.place_change(&self.state).is_none()
+            && self.state.ownership.seats.is_empty()
+            && self.link.is_none()
+            && self.starting.is_none()
+            && self.held.is_none()
+            && self.owed.is_empty()
+            && self.replies.is_empty()
+            && self.parked.is_empty()
+            && !self.notice_owed
     }
 
     async fn time(&mut self) {
@@ -390,6 +429,7 @@ impl Task {
 
     async fn requests(&mut self, batch: Vec<Request>) {
         points::hit(Point::CmdReceived);
+        self.retire_at = Instant::now() + RETIRE;
         let mut events = Vec::new();
         let mut lasting = false;
         for Request { caller, command, env, reply } in batch {

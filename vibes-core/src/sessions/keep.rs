@@ -6,11 +6,7 @@
 //! costs that session only: its agent is ended, because nobody could watch or stop it any more.
 
 use super::Sessions;
-use crate::{
-    agent::link,
-    journal::SessionNo,
-    session::{persist, task},
-};
+use crate::{agent::link, journal::SessionNo, session::persist};
 use std::{
     collections::HashMap,
     sync::PoisonError,
@@ -42,17 +38,18 @@ impl Sessions {
         let reader = self.parts.reader.clone();
         let stored = tokio::task::spawn_blocking(move || reader.session(no)).await;
         let state = match stored {
-            Ok(Ok(Some(stored))) => {
-                persist::restore(&stored, self.parts.epoch).map_err(|error| error.to_string())
-            }
+            Ok(Ok(Some(stored))) => match persist::restore(&stored, self.parts.epoch) {
+                Ok(state) => Ok((state, stored.place)),
+                Err(error) => Err(error.to_string()),
+            },
             Ok(Ok(None)) => Err("it is not in the store".to_owned()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match state {
-            Ok(mut state) => {
+            Ok((mut state, place)) => {
                 state.taken = self.parts.yard.newest().get(&state.body.id).copied().unwrap_or(0);
-                self.insert(task::spawn(self.surroundings(), no, state, false, None, &self.tracker));
+                self.registry.insert(self.serve(no, state, place));
                 true
             }
             Err(error) => {
@@ -67,6 +64,6 @@ impl Sessions {
         let (yard, id, generation) = (self.parts.yard.clone(), handle.id, handle.info().generation);
         let left = tokio::task::spawn_blocking(move || link::end_runner(&yard, &id, generation)).await;
         tracing::error!(session = %id, ?left, "the session stands still until the daemon is started again");
-        self.insert(handle.given_up());
+        self.registry.insert(handle.given_up());
     }
 }

@@ -54,7 +54,7 @@ pub fn start(path: &Path, boot: &str) -> (Writer, Vec<String>, u64) {
 }
 
 pub fn new_session(number: u128, key: Option<&str>) -> NewSession {
-    NewSession { id: id(number), create_key: key.map(str::to_owned), at_ms: 1, body: "{}".into() }
+    NewSession { id: id(number), create_key: key.map(str::to_owned), name: None, at_ms: 1, body: "{}".into() }
 }
 
 pub fn fact(seq: Seq) -> Vec<u8> {
@@ -74,6 +74,7 @@ pub fn change(session: SessionNo, head: Seq, count: u64, sync: bool) -> Change {
         last_ms: 5,
         append: Some(Append { first: head + 1, last: head + count, epoch: 1, body }),
         body: Some(format!("{{\"head\":{}}}", head + count)),
+        place: None,
         rows: vec![RowChange {
             kind: RowKind::Outbox,
             key: b"last".to_vec(),

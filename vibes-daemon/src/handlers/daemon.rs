@@ -98,7 +98,7 @@ pub fn status(connection: &Arc<Connection>, request_id: Option<String>) -> Answe
                 }
             })
             .collect();
-        let living = server.sessions.list().iter().filter(|info| !info.state.is_ended()).count();
+        let living = server.sessions.awake().iter().filter(|info| !info.state.is_ended()).count();
         Message::DaemonStatus {
             request_id,
             pid: std::process::id(),

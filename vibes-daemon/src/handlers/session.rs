@@ -16,7 +16,7 @@ use vibes_core::{
         Command, Plan, Reply, SessionHandle,
         event::{Looked, MetadataUpdate},
     },
-    sessions::store_error,
+    sessions::{Wanted, store_error},
 };
 use vibes_protocol::{
     model::{OrphanPolicy, Role, SessionId, SessionInfo},
@@ -63,8 +63,23 @@ fn said(request_id: RequestId, session_id: SessionId, reply: Result<Reply, Coded
     }
 }
 
-/// Lists sessions.
+/// Lists sessions. Ended ones may have to be read from the store, which takes a while.
 pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessions) -> Answer {
+    // Asking for an ended state is asking for ended sessions.
+    let ended = body.include_ended
+        || body.states.as_ref().is_some_and(|states| states.iter().any(|state| state.is_ended()));
+    if !ended {
+        return Answer::Now(listing(connection, request_id, &body, ended));
+    }
+    let connection = connection.clone();
+    later(async move {
+        // Lists are pages too: everybody's in turn.
+        let _turn = connection.server.pages.acquire().await;
+        tokio::task::block_in_place(|| listing(&connection, request_id, &body, ended)).into()
+    })
+}
+
+fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, ended: bool) -> Message {
     let me = connection.caller().client;
     let wanted_text = body.search.as_ref().map(|text| text.to_lowercase());
     let fits = |info: &SessionInfo| {
@@ -78,38 +93,32 @@ pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessi
         });
         in_states && in_agent && in_text
     };
-    // Asking for an ended state is asking for ended sessions.
-    let ended_too = body.include_ended
-        || body.states.as_ref().is_some_and(|states| states.iter().any(|state| state.is_ended()));
-    let mut all = connection.server.sessions.list();
-    // A deleted session is found by its id only, until it is undeleted.
-    all.retain(|info| info.deleted_at.is_none());
-    let ended = if ended_too { 0 } else { all.iter().filter(|info| info.state.is_ended()).count() as u32 };
-    let mut found = all.iter().filter(|info| (ended_too || !info.state.is_ended()) && fits(info)).peekable();
-    if let Some(cursor) = &body.cursor {
-        let Some((ms, id)) = cursor.split_once(':').and_then(|(ms, id)| Some((ms.parse::<i64>().ok()?, id)))
-        else {
+    let place = |cursor: &String| {
+        let (ms, id) = cursor.split_once(':')?;
+        Some((ms.parse::<i64>().ok()?, id.to_owned()))
+    };
+    let after = match body.cursor.as_ref().map(|cursor| place(cursor).ok_or(cursor)).transpose() {
+        Ok(after) => after,
+        Err(_) => {
             let why = CodedError::new(ErrorCode::BadRequest, "cursor: not one that this daemon gave");
-            return refused(request_id, None, why);
-        };
-        let seen = |info: &SessionInfo| {
-            info.last_activity_ms > ms || (info.last_activity_ms == ms && *info.id.to_string() <= *id)
-        };
-        while found.next_if(|info| seen(info)).is_some() {}
-    }
+            return error(request_id, None, why);
+        }
+    };
     let limit = body.limit.map_or(usize::MAX, |limit| limit as usize);
-    let mut sessions: Vec<SessionInfo> = Vec::new();
-    while sessions.len() < limit
-        && let Some(info) = found.next()
-    {
-        sessions.push(SessionInfo { is_owner: info.owner_id == Some(me), ..(**info).clone() });
-    }
-    let next_cursor = match (found.peek(), sessions.last()) {
-        (Some(_), Some(last)) => Some(format!("{}:{}", last.last_activity_ms, last.id)),
+    let listing = match connection.server.sessions.list(&Wanted { ended, after, limit, fits: &fits }) {
+        Ok(listing) => listing,
+        Err(why) => return error(request_id, None, store_error(&why)),
+    };
+    let next_cursor = match listing.sessions.last() {
+        Some(last) if listing.more => Some(format!("{}:{}", last.last_activity_ms, last.id)),
         _ => None,
     };
+    let own =
+        |info: &Arc<SessionInfo>| SessionInfo { is_owner: info.owner_id == Some(me), ..(**info).clone() };
+    let sessions = listing.sessions.iter().map(own).collect();
     let warnings = lock(&connection.server.problems).clone();
-    Answer::Now(Message::SessionList { request_id, sessions, warnings, ended, next_cursor })
+    let ended = u32::try_from(listing.ended).unwrap_or(u32::MAX);
+    Message::SessionList { request_id, sessions, warnings, ended, next_cursor }
 }
 
 /// Creates a session.

@@ -13,6 +13,7 @@ macro_rules! cases {
     )+};
 }
 
+mod cold;
 mod daemon;
 mod panics;
 mod races;
@@ -24,7 +25,7 @@ use vibes_runner::points::{self, Point};
 
 #[test]
 fn every_point_has_its_test() {
-    let tests = concat!(include_str!("daemon.rs"), include_str!("runner.rs"));
+    let tests = concat!(include_str!("cold.rs"), include_str!("daemon.rs"), include_str!("runner.rs"));
     let untested = points::ALL.iter().filter(|point| !tests.contains(&format!("Point::{point:?})")));
     assert_eq!(untested.collect::<Vec<_>>(), [] as [&Point; 0]);
 }

@@ -5,7 +5,7 @@
 
 use super::{
     COLLECT_EVERY, Caller, CodedError, Command, Effect, ErrorCode, Event, Held, Instant, Launch, Link,
-    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, Reply, STORE_RETRY, Saved, State, StoreError, Tag,
+    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, RETIRE, Reply, STORE_RETRY, State, StoreError, Tag,
     Task,
 };
 use crate::{
@@ -77,8 +77,10 @@ impl Task {
         }
         let body = self.saved.body_change(&next);
         let rows = self.saved.row_changes(&next);
+        let place = self.saved.place_change(&next);
         let moved = next.spool != self.state.spool;
-        if out.facts.is_empty() && body.is_none() && !moved && (rows.is_empty() || asked.is_empty()) {
+        let same = body.is_none() && place.is_none() && !moved;
+        if out.facts.is_empty() && same && (rows.is_empty() || asked.is_empty()) {
             // Nothing that would be missed after a crash: acknowledged frames leave with the next change.
             let relinked = next.link != self.state.link || next.hindrances != self.state.hindrances;
             self.state = next;
@@ -109,6 +111,7 @@ impl Task {
                 body: out.facts.body,
             }),
             body,
+            place,
             rows,
             sync,
         };
@@ -119,7 +122,8 @@ impl Task {
                     || next.ownership != self.state.ownership
                     || next.hindrances != self.state.hindrances;
                 let first = self.state.head + 1;
-                self.saved = Saved::of(&next);
+                self.saved = self.saved.after(&next);
+                self.retire_at = Instant::now() + RETIRE;
                 self.state = next;
                 if !owed.is_empty() {
                     // The runner has them and says so once more.

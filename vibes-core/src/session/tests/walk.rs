@@ -5,7 +5,7 @@
 use super::case::*;
 use crate::{
     agent::{link::Hindrance, spool::Line},
-    journal::{RowKind, StoredSession},
+    journal::{Place, RowKind, StoredSession},
     lifecycle,
     session::{
         event::{Answer, Command, Event, MetadataUpdate, Plan, QueueChange, Reply},
@@ -71,6 +71,7 @@ impl Store {
             head: of.head,
             spool: of.spool,
             last_ms: of.last_ms,
+            place: Place::default(),
             body: self.body.clone(),
             rows: self.rows.iter().map(|((kind, key), value)| (*kind, key.clone(), value.clone())).collect(),
         };

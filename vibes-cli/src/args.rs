@@ -58,6 +58,9 @@ pub(crate) enum Command {
   vibes acp --session api         one session that exists already"
     )]
     Acp(AcpArgs),
+    /// Agents that come with vibes
+    #[command(subcommand)]
+    Agent(AgentVerb),
     /// Start, stop and inspect the daemon
     #[command(subcommand)]
     Daemon(DaemonVerb),
@@ -87,6 +90,30 @@ pub(crate) struct JsonArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentVerb {
+    /// Serve a recorded session as an agent that does the same again
+    #[command(after_help = "Record, and play as an agent of its own:
+  vibes logs api --json > demo.ndjson
+  [agents.demo]                                          in ~/.config/vibes/config.toml
+  command = [\"vibes\", \"agent\", \"replay\", \"/home/ann/demo.ndjson\", \"--speed\", \"1\"]")]
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Records, as `vibes logs ID --json` prints them
+    pub(crate) file: PathBuf,
+    /// With the pauses of the recording: 1 as they were, 2 in half the time (default: no pauses)
+    #[arg(long, value_name = "N", value_parser = parse_speed)]
+    pub(crate) speed: Option<f64>,
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "a number is expected".to_owned())?;
+    if speed.is_finite() && speed > 0.0 { Ok(speed) } else { Err("a number above 0 is expected".to_owned()) }
 }
 
 #[derive(Debug, Args)]

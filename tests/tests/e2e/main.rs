@@ -28,6 +28,7 @@ mod races;
 mod real_agent;
 mod real_agent_crash;
 mod recovery;
+mod replay;
 mod restored;
 mod roles;
 mod runner_files;

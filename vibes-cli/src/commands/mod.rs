@@ -18,7 +18,7 @@ pub(crate) use answer::response as permission_response;
 pub(crate) use run::turn_exit;
 
 use crate::acp;
-use crate::args::{Cli, Command, Verb};
+use crate::args::{AgentVerb, Cli, Command, Verb};
 use crate::attach;
 use crate::error::Outcome;
 use crate::render::permission::action;
@@ -48,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Verb(verb) => session_verb(*verb),
         Command::Agents(args) => inspect::agents(args.json),
         Command::Acp(args) => acp::serve_editor(&args),
+        Command::Agent(AgentVerb::Replay(args)) => acp::replay(&args),
         Command::Daemon(verb) => daemon::run(&verb),
         Command::Doctor { reap } => daemon::doctor(reap),
         Command::Completion { shell } => {

@@ -109,7 +109,7 @@ impl Bridge {
                 self.tell(rpc::answer(&rpc, Ok(answer)));
             }
             // The records say what came of it.
-            (Then::Decided(..) | Then::Interrupted(_), _) => {}
+            (Then::Decided(..) | Then::Stopped(_), _) => {}
             (then, _) => self.failed(then, Failure::unexpected("a request").into()),
         }
     }
@@ -140,8 +140,8 @@ impl Bridge {
             Then::Decided(id, permission) => {
                 self.with(id, |session, cx| session.undecided(&permission, &refusal, cx));
             }
-            // The turn ended by itself, most of all.
-            Then::Interrupted(id) => self.note(format!("session {id}: {}", refusal.message)),
+            // The turn ended by itself, or just began, most of all: the records say so.
+            Then::Stopped(id) => self.note(format!("session {id}: {}", refusal.message)),
         }
     }
 }

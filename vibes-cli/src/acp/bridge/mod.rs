@@ -64,8 +64,8 @@ enum Then {
     Joined(SessionId),
     /// A prompt is taken.
     Accepted(SessionId, u64),
-    /// A turn is to end.
-    Interrupted(SessionId),
+    /// A turn is to end, or a prompt to leave the queue.
+    Stopped(SessionId),
     /// The agent's question is answered.
     Decided(SessionId, String),
     /// An option is set; the session is read next, for all of them.
@@ -79,7 +79,7 @@ enum Then {
 impl Then {
     /// Whether the editor waits for what comes of it.
     fn is_owed(&self) -> bool {
-        !matches!(self, Self::Accepted(..) | Self::Interrupted(_))
+        !matches!(self, Self::Accepted(..) | Self::Stopped(_))
     }
 }
 
@@ -171,8 +171,8 @@ impl Bridge {
             self.with(id, |session, cx| session.join(cx));
         }
         for ask in std::mem::take(&mut self.unsent) {
-            // Joining is done above; whether an interrupt is still wanted is seen when the records are there.
-            if !matches!(ask.then, Then::Joined(_) | Then::Interrupted(_)) {
+            // Joining is done above; whether a stop is still wanted is seen when the records are there.
+            if !matches!(ask.then, Then::Joined(_) | Then::Stopped(_)) {
                 self.ask(*ask.request, ask.then);
             }
         }

@@ -8,7 +8,7 @@ use super::words;
 use crate::acp::rpc::{self, Refusal, code};
 use crate::render::short;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::model::{Seq, SessionId, SessionState};
 
@@ -17,8 +17,8 @@ use vibes_protocol::model::{Seq, SessionId, SessionState};
 pub(super) enum End {
     /// With its turn.
     Turn(TurnEnded),
-    /// The session ended before.
-    Dropped,
+    /// Without one: somebody removed it, or the session ended.
+    Dropped { removed: bool },
 }
 
 #[derive(Debug)]
@@ -28,8 +28,8 @@ struct Prompt {
     /// Its record, once the daemon has taken it.
     seq: Option<Seq>,
     cancelled: bool,
-    /// Its turn was interrupted, on the present connection.
-    interrupted: bool,
+    /// Its turn was interrupted, or it was taken out of the queue; asked for on the present connection.
+    stopped: bool,
 }
 
 impl Prompt {
@@ -37,7 +37,8 @@ impl Prompt {
         match end {
             _ if self.cancelled => Ok(json!({"stopReason": "cancelled"})),
             End::Turn(ended) => words::turn(&ended),
-            End::Dropped => Err(Refusal::new(
+            End::Dropped { removed: true } => Ok(json!({"stopReason": "cancelled"})),
+            End::Dropped { removed: false } => Err(Refusal::new(
                 code::INTERNAL,
                 "the session ended before the agent got the prompt; it was dropped",
             )),
@@ -53,8 +54,6 @@ pub(super) struct Prompts {
     last: u64,
     /// Ends that came before the daemon said which record a prompt is.
     early: BTreeMap<Seq, End>,
-    /// Prompts that were answered as cancelled while they waited behind another's turn: their own is interrupted.
-    doomed: BTreeSet<Seq>,
 }
 
 impl Prompts {
@@ -65,7 +64,7 @@ impl Prompts {
     /// A prompt is on its way to the daemon; returns its number.
     pub(super) fn add(&mut self, rpc: Value) -> u64 {
         self.last += 1;
-        self.open.insert(self.last, Prompt { rpc, seq: None, cancelled: false, interrupted: false });
+        self.open.insert(self.last, Prompt { rpc, seq: None, cancelled: false, stopped: false });
         self.last
     }
 
@@ -84,21 +83,18 @@ impl Prompts {
         self.forget_early();
     }
 
-    /// The daemon took it, as this record. `turn` is the record of the running turn's prompt.
-    pub(super) fn accepted(&mut self, number: u64, seq: Seq, turn: Option<Seq>, cx: &mut Cx<'_>) {
+    /// The daemon took it, as this record.
+    pub(super) fn accepted(&mut self, number: u64, seq: Seq, cx: &mut Cx<'_>) {
         let Some(prompt) = self.open.get_mut(&number) else { return };
         prompt.seq = Some(seq);
         if let Some(end) = self.early.remove(&seq) {
             self.ended(seq, end, cx);
-        } else if prompt.cancelled {
-            self.give_up_behind(turn, cx);
         }
         self.forget_early();
     }
 
     /// The prompt with this record has ended.
     pub(super) fn ended(&mut self, seq: Seq, end: End, cx: &mut Cx<'_>) {
-        self.doomed.remove(&seq);
         let number =
             self.open.iter().find_map(|(number, prompt)| (prompt.seq == Some(seq)).then_some(*number));
         match number.and_then(|number| self.open.remove(&number)) {
@@ -118,34 +114,26 @@ impl Prompts {
     }
 
     /// The editor cancels all of them.
-    pub(super) fn cancel(&mut self, turn: Option<Seq>, cx: &mut Cx<'_>) {
+    pub(super) fn cancel(&mut self) {
         self.open.values_mut().for_each(|prompt| prompt.cancelled = true);
-        self.give_up_behind(turn, cx);
     }
 
-    /// A cancelled prompt that waits behind another turn is answered now, and interrupted when it begins after all.
-    fn give_up_behind(&mut self, turn: Option<Seq>, cx: &mut Cx<'_>) {
-        let Some(running) = turn else { return };
-        let waits = |prompt: &Prompt| prompt.cancelled && prompt.seq.is_some_and(|seq| seq != running);
-        let numbers: Vec<u64> = self.open.iter().filter(|(_, one)| waits(one)).map(|(at, _)| *at).collect();
-        for prompt in numbers.into_iter().filter_map(|number| self.open.remove(&number)) {
-            self.doomed.extend(prompt.seq);
-            cx.tell(rpc::answer(&prompt.rpc, Ok(json!({"stopReason": "cancelled"}))));
-        }
+    /// The records of cancelled prompts that are to be stopped now; each is told once on a connection.
+    pub(super) fn take_stops(&mut self) -> Vec<Seq> {
+        let fresh = |prompt: &&mut Prompt| prompt.cancelled && !prompt.stopped && prompt.seq.is_some();
+        let fresh = self.open.values_mut().filter(fresh);
+        fresh.filter_map(|prompt| prompt.seq.inspect(|_| prompt.stopped = true)).collect()
     }
 
-    /// Whether the turn that began with this record is to be interrupted now.
-    pub(super) fn wants_interrupt(&mut self, input: Seq) -> bool {
-        if self.doomed.remove(&input) {
-            return true;
-        }
-        let prompt = self.open.values_mut().find(|prompt| prompt.seq == Some(input));
-        prompt.is_some_and(|prompt| prompt.cancelled && !std::mem::replace(&mut prompt.interrupted, true))
+    /// A turn has begun with this record: what was asked about it in the queue came too late.
+    pub(super) fn begun(&mut self, seq: Seq) {
+        let prompt = self.open.values_mut().find(|prompt| prompt.seq == Some(seq));
+        prompt.into_iter().for_each(|prompt| prompt.stopped = false);
     }
 
-    /// On a new connection nobody knows whether an interrupt was heard.
+    /// On a new connection nobody knows what was heard on the last one.
     pub(super) fn rejoined(&mut self) {
-        self.open.values_mut().for_each(|prompt| prompt.interrupted = false);
+        self.open.values_mut().for_each(|prompt| prompt.stopped = false);
     }
 
     /// The session ended at this record; what was taken before it will get no turn.
@@ -169,7 +157,6 @@ impl Prompts {
             "the daemon lost the prompt with what came last before a crash of the machine; send it again";
         self.refuse_where(&Refusal::new(code::INTERNAL, words), |seq| seq.is_some_and(|seq| seq > to), cx);
         self.early.retain(|seq, _| *seq <= to);
-        self.doomed.retain(|seq| *seq <= to);
     }
 
     /// None of them will be answered otherwise.

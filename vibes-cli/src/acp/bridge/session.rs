@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use vibes_protocol::model::fact::TurnStarted;
 use vibes_protocol::model::{ClientId, Fact, Permission, Role, Seq, SessionId, SessionInfo};
+use vibes_protocol::wire::Request;
 use vibes_protocol::wire::message::{Cursor, Record, SubscribedSession};
-use vibes_protocol::wire::request::{After, Interrupt, Subscribe};
+use vibes_protocol::wire::request::{After, Interrupt, RemoveInput, Subscribe};
 
 /// How often an editor is asked whose answers the daemon does not take: an editor may answer by itself.
 const TIMES: u32 = 3;
@@ -222,6 +223,10 @@ impl Session {
                 let own = cx.me.contains(&input.by.client_id);
                 self.waiting.insert(seq, Waiting { content: input.content, own });
             }
+            // Other words than the editor shows: they are told when their turn begins.
+            Fact::InputEdited(edited) => {
+                self.waiting.insert(edited.input_seq, Waiting { content: edited.content, own: false });
+            }
             Fact::TurnStarted(started) => self.turn_started(started, cx),
             Fact::TurnEnded(ended) => {
                 if let Some(turn) = self.turn.take_if(|turn| turn.turn == ended.turn) {
@@ -234,7 +239,8 @@ impl Session {
             }
             Fact::InputDropped(dropped) => {
                 self.waiting.remove(&dropped.input_seq);
-                self.prompts.ended(dropped.input_seq, End::Dropped, cx);
+                let removed = dropped.by.is_some();
+                self.prompts.ended(dropped.input_seq, End::Dropped { removed }, cx);
             }
             Fact::Update(update) => self.said(update.update, cx),
             Fact::PermissionRequested(requested) if self.caught_up => self.ask(requested.permission, 1, cx),
@@ -258,6 +264,7 @@ impl Session {
 
     fn turn_started(&mut self, started: TurnStarted, cx: &mut Cx<'_>) {
         let waiting = self.waiting.remove(&started.input_seq);
+        self.prompts.begun(started.input_seq);
         self.turn = Some(started);
         // The editor shows its own prompts by itself, unless it hears the history.
         let tells = |waiting: &Waiting| !waiting.own || self.telling;
@@ -266,7 +273,7 @@ impl Session {
                 self.update(json!({"sessionUpdate": "user_message_chunk", "content": block}), cx);
             }
         }
-        self.interrupt_if_cancelled(cx);
+        self.stop_cancelled(cx);
     }
 
     fn said(&mut self, update: Value, cx: &mut Cx<'_>) {
@@ -307,7 +314,7 @@ impl Session {
                 self.ask(permission, 1, cx);
             }
         }
-        self.interrupt_if_cancelled(cx);
+        self.stop_cancelled(cx);
         self.tell_settings(cx);
     }
 
@@ -343,32 +350,39 @@ impl Session {
 
     /// The editor wants no more of what it asked for.
     pub(super) fn cancel(&mut self, cx: &mut Cx<'_>) {
-        let turn = self.turn.as_ref().map(|turn| turn.input_seq);
         // A turn that this editor did not begin: somebody looks at it here and stops it.
-        if self.prompts.is_empty() && turn.is_some() {
-            return self.interrupt(cx);
+        if self.prompts.is_empty() && self.turn.is_some() {
+            return self.stop(Interrupt { session_id: self.id.to_string() }, cx);
         }
-        self.prompts.cancel(turn, cx);
-        self.interrupt_if_cancelled(cx);
+        self.prompts.cancel();
+        self.stop_cancelled(cx);
     }
 
-    fn interrupt_if_cancelled(&mut self, cx: &mut Cx<'_>) {
-        let turn = self.turn.as_ref().filter(|_| self.caught_up).map(|turn| turn.input_seq);
-        if turn.is_some_and(|input| self.prompts.wants_interrupt(input)) {
-            self.interrupt(cx);
+    /// Cancelled prompts: the one whose turn runs is interrupted, the others leave the queue. One that just begins cannot
+    /// leave it; its turn's start comes by here as well.
+    fn stop_cancelled(&mut self, cx: &mut Cx<'_>) {
+        if !self.caught_up {
+            return;
+        }
+        let turn = self.turn.as_ref().map(|turn| turn.input_seq);
+        for input_seq in self.prompts.take_stops() {
+            let session_id = self.id.to_string();
+            if turn == Some(input_seq) {
+                self.stop(Interrupt { session_id }, cx);
+            } else {
+                self.stop(RemoveInput { session_id, input_seq }, cx);
+            }
         }
     }
 
-    fn interrupt(&self, cx: &mut Cx<'_>) {
-        let interrupt = Interrupt { session_id: self.id.to_string() };
-        cx.effects.push(Effect::Ask(Box::new(interrupt.into()), Then::Interrupted(self.id)));
+    fn stop(&self, request: impl Into<Request>, cx: &mut Cx<'_>) {
+        cx.effects.push(Effect::Ask(Box::new(request.into()), Then::Stopped(self.id)));
     }
 
     /// The daemon took a prompt.
     pub(super) fn accepted(&mut self, prompt: u64, seq: Seq, cx: &mut Cx<'_>) {
-        let turn = self.turn.as_ref().map(|turn| turn.input_seq);
-        self.prompts.accepted(prompt, seq, turn, cx);
-        self.interrupt_if_cancelled(cx);
+        self.prompts.accepted(prompt, seq, cx);
+        self.stop_cancelled(cx);
     }
 
     /// The session changed, as every client hears.

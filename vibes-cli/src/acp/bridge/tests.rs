@@ -83,8 +83,12 @@ impl Case {
         self.answer(json!({"type": "subscribed", "sessions": [joined]}));
     }
 
+    /// Takes the oldest prompt that waits.
     fn accepted(&mut self, seq: u64) {
-        self.answer(json!({"type": "accepted", "session_id": ID, "seq": seq}));
+        let mut asked = self.bridge.asked.iter();
+        let (id, _) = asked.find(|(_, ask)| matches!(*ask.request, Request::Input(_))).unwrap();
+        let id = id.clone();
+        self.daemon(json!({"type": "accepted", "request_id": id, "session_id": ID, "seq": seq}));
     }
 
     fn fact(&mut self, seq: u64, fact: Value) {
@@ -195,7 +199,7 @@ fn a_cancel_finds_its_prompt_wherever_that_is() {
     assert_eq!(case.interrupts(), 1);
     case.ends(5, 1, "end_turn");
     assert_eq!(case.stop_reason(5), "cancelled");
-    // While another's turn runs: that one goes on, and ours is interrupted if it begins.
+    // While another's turn runs: that one goes on, and ours leaves the queue.
     let mut case = Case::loaded();
     case.input(3, OTHER);
     case.begins(4, 1, 3);
@@ -203,17 +207,45 @@ fn a_cancel_finds_its_prompt_wherever_that_is() {
     case.accepted(5);
     case.input(5, ME);
     case.cancel();
-    assert_eq!((case.stop_reason(5), case.interrupts()), ("cancelled", 0));
-    case.ends(6, 1, "end_turn");
-    case.begins(7, 2, 5);
+    let Some(Request::RemoveInput(removal)) = case.sent.last() else { panic!("{:?}", case.sent) };
+    assert_eq!((removal.input_seq, case.interrupts()), (5, 0));
+    case.fact(6, json!({"kind": "input_dropped", "input_seq": 5, "by": {"client_id": ME}}));
+    assert_eq!(case.stop_reason(5), "cancelled");
+    case.ends(7, 1, "end_turn");
+    // It begins before it could leave: then its turn is interrupted.
+    let mut case = Case::loaded();
+    case.prompt(5);
+    case.accepted(3);
+    case.input(3, ME);
+    case.cancel();
+    assert!(matches!(case.sent.last(), Some(Request::RemoveInput(_))), "{:?}", case.sent);
+    case.begins(4, 1, 3);
+    case.answer(json!({"type": "error", "code": "INVALID_STATE", "message": "it runs"}));
     assert_eq!(case.interrupts(), 1);
-    case.ends(8, 2, "cancelled");
-    assert_eq!(case.answers(5), 1);
+    case.ends(8, 1, "cancelled");
+    assert_eq!(case.stop_reason(5), "cancelled");
     // Without a prompt of its own the editor stops what it sees.
     case.input(9, OTHER);
     case.begins(10, 3, 9);
     case.cancel();
     assert_eq!(case.interrupts(), 2);
+    // What others take out of the queue is cancelled, too; what they reword is told in their words.
+    case.prompt(6);
+    case.accepted(11);
+    case.input(11, ME);
+    let words = json!([{"type": "text", "text": "better"}]);
+    case.fact(
+        12,
+        json!({"kind": "input_edited", "input_seq": 11, "content": words, "by": {"client_id": OTHER}}),
+    );
+    case.prompt(7);
+    case.accepted(13);
+    case.input(13, ME);
+    case.fact(14, json!({"kind": "input_dropped", "input_seq": 13, "by": {"client_id": OTHER}}));
+    assert_eq!(case.stop_reason(7), "cancelled");
+    case.ends(15, 3, "cancelled");
+    case.begins(16, 4, 11);
+    assert_eq!(case.told.last().unwrap()["params"]["update"]["content"]["text"], "better");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Invariant: pure, and nothing is claimed that the daemon did not say.
 
 use crate::acp::rpc::{Refusal, code};
+use crate::acp::words as acp;
 use serde_json::{Value, json};
 use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::model::{Permission, SessionInfo, TurnOutcome};
@@ -15,32 +16,31 @@ const OPTION_KINDS: &[&str] = &["allow_once", "allow_always", "reject_once", "re
 /// Ends of a turn that editors know.
 const STOP_REASONS: &[&str] = &["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"];
 
-/// The parameters of `session/request_permission`.
+/// The parameters of `session/request_permission`, so that every editor can read them.
 pub(super) fn question(session: &str, permission: &Permission) -> Value {
+    let mut question = acp::question(session, permission);
+    let call = &mut question["toolCall"];
     // Editors show what is asked as a tool call; one without an id is known by the question's.
     let id = permission.tool_call_id.as_ref().unwrap_or(&permission.permission_id);
-    let title = permission.claim_title.as_ref().unwrap_or(&permission.tool);
-    let mut call = json!({"toolCallId": id, "title": title, "rawInput": permission.raw_input});
-    if TOOL_KINDS.contains(&permission.tool.as_str()) {
-        call["kind"] = permission.tool.as_str().into();
+    call["toolCallId"] = id.as_str().into();
+    call["title"] = permission.claim_title.as_ref().unwrap_or(&permission.tool).as_str().into();
+    if let Some(call) =
+        call.as_object_mut().filter(|call| !call.get("kind").is_some_and(|kind| known(TOOL_KINDS, kind)))
+    {
+        call.remove("kind");
     }
-    if let Some(diff) = &permission.diff {
-        let diff = json!({"type": "diff", "path": diff["path"], "oldText": diff["old_text"], "newText": diff["new_text"]});
-        call["content"] = json!([diff]);
+    for (option, told) in
+        permission.options.iter().zip(question["options"].as_array_mut().into_iter().flatten())
+    {
+        if !known(OPTION_KINDS, &told["kind"]) {
+            told["kind"] = if option.allows() { "allow_once" } else { "reject_once" }.into();
+        }
     }
-    let options: Vec<Value> = permission
-        .options
-        .iter()
-        .map(|option| {
-            let kind = match option.kind.as_str() {
-                kind if OPTION_KINDS.contains(&kind) => kind,
-                _ if option.allows() => "allow_once",
-                _ => "reject_once",
-            };
-            json!({"optionId": option.option_id, "name": option.name, "kind": kind})
-        })
-        .collect();
-    json!({"sessionId": session, "toolCall": call, "options": options})
+    question
+}
+
+fn known(words: &[&str], word: &Value) -> bool {
+    word.as_str().is_some_and(|word| words.contains(&word))
 }
 
 /// The answer to the prompt of a turn.
@@ -58,18 +58,7 @@ pub(super) fn turn(ended: &TurnEnded) -> Result<Value, Refusal> {
             return failed("the agent was lost during the turn; what it did is not known".to_owned());
         }
     };
-    let mut answer = json!({"stopReason": reason});
-    if let Some(usage) = &ended.usage {
-        answer["usage"] = json!({
-            "inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens,
-            "cachedReadTokens": usage.cache_read_tokens, "cachedWriteTokens": usage.cache_write_tokens,
-            "totalTokens": usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
-        });
-    }
-    if let Some(exit_code) = ended.exit_code {
-        answer["_meta"] = json!({"vibes": {"exit_code": exit_code}});
-    }
-    Ok(answer)
+    Ok(acp::ended(ended, reason))
 }
 
 /// An entry of `session/list`.

@@ -143,8 +143,17 @@ fn fault_16_a_host_that_kills_every_process_leaves_a_session_that_says_so_and_go
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
-    ada.prompt(&session, &format!("chunks 300 100 0 f\nsleep_until {}", env.path("never")));
-    ada.said(&session, "f#299 ");
+    let [go, never] = ["go", "never"].map(|name| env.path(name));
+    ada.prompt(&session, &format!("say before\nsleep_until {go}\nchunks 300 100 0 f\nsleep_until {never}"));
+    ada.said(&session, "before");
+    // What the agent says last no daemon has read.
+    processes::signal(env.daemon().pid, Signal::STOP);
+    fs::write(go, "").expect("a file can be made");
+    let spool = env.state().runners().join(format!("{session}.1/out.0000000000000000"));
+    eventually("it is in the spool", || {
+        let bytes = fs::read(&spool).ok()?;
+        (bytes.ends_with(b"\n") && String::from_utf8_lossy(&bytes).contains("f#299 ")).then_some(())
+    });
     // As a service manager does that takes the whole control group down.
     for process in env.processes() {
         processes::signal(process.pid, Signal::KILL);

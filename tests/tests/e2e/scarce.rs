@@ -4,6 +4,7 @@
 use rustix::process::{Pid, Resource, Rlimit, getpriority_process, prlimit};
 use serde_json::json;
 use std::{
+    fs,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -18,7 +19,12 @@ fn fault_19_a_daemon_that_runs_out_of_memory_answers_or_ends_and_loses_nothing_t
     for room in [64 << 10, 2 << 20, 8 << 20] {
         let env = TestEnv::started();
         let mut ada = env.client("ada");
-        let session = ada.create(&env, json!({}));
+        let session = ada.create(&env, json!({"subscribe": true}));
+        // What is accepted waits in the daemon, so that what it loses is missed.
+        let go = env.path("go");
+        ada.prompt(&session, &format!("sleep_until {go}"));
+        ada.fact(&session, "turn_started");
+        drop(ada);
         let daemon = env.daemon();
         let taken = processes::memory_kib(daemon.pid, "VmData:") * 1024;
         let tight = Rlimit { current: Some(taken + room), maximum: Some(taken + room) };
@@ -45,6 +51,7 @@ fn fault_19_a_daemon_that_runs_out_of_memory_answers_or_ends_and_loses_nothing_t
         }
         daemon.gone();
         env.daemon();
+        fs::write(go, "").expect("a file can be made");
         let mut again = env.client("ada");
         again.subscribe(&session, 0, "writer");
         for (_, prompt) in &accepted {
@@ -126,6 +133,10 @@ fn fault_77_on_busy_cores_and_with_the_lowest_priority_everything_still_works() 
                 }
             });
         }
+        // One that begins now, too: runner, agent and conversation have their deadlines.
+        let later = ada.create(&env, json!({"subscribe": true}));
+        ada.prompt(&later, "say begun");
+        ada.said(&later, "begun");
         ada.prompt(&session, "chunks 50 100 0 f\nask t1 rm -r build");
         let permission = ada.permission(&session);
         assert_eq!(ada.decide(&session, &permission, "allow_once")["type"], "ok");

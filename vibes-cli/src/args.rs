@@ -9,7 +9,7 @@ pub(crate) use verb::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
-use vibes_protocol::model::OrphanPolicy;
+use vibes_protocol::model::{Detached, OrphanPolicy};
 
 const EXIT_CODES: &str = "\
 Session ids: a full id, the first characters of one, a name, or `-` for the session used last.
@@ -49,6 +49,19 @@ pub(crate) enum Command {
     Sessions(SessionsArgs),
     #[command(flatten)]
     Verb(Box<Verb>),
+    /// Answer what agents ask without being asked: standing rules
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  vibes rules test rules.toml       what a file would have answered to what was asked so far
+  vibes rules apply rules.toml      from now on it answers
+  vibes rules show                  what is in force
+  vibes rules show --session api    what a session allows by itself"
+    )]
+    Rules(RulesVerb),
+    /// What agents asked, and what became of it
+    #[command(subcommand)]
+    Approvals(ApprovalsVerb),
     /// List the agents that can be started
     Agents(JsonArgs),
     /// Serve an editor: an agent of the Agent Client Protocol on standard input and output
@@ -165,6 +178,12 @@ pub(crate) struct StartArgs {
     /// What happens when the last subscriber leaves
     #[arg(long, value_enum)]
     pub(crate) orphan: Option<Orphan>,
+    /// Deny what the agent asks when nobody has answered after so many seconds; 0 waits for ever
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) approval_deadline: Option<u64>,
+    /// What happens to a question when nobody is attached who could answer it
+    #[arg(long, value_enum)]
+    pub(crate) detached: Option<WhenDetached>,
     /// Free text about the session
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
@@ -194,6 +213,96 @@ impl From<Orphan> for OrphanPolicy {
             Orphan::Remove => Self::Remove,
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum WhenDetached {
+    /// It waits
+    Stall,
+    /// It is denied
+    Deny,
+}
+
+impl From<WhenDetached> for Detached {
+    fn from(detached: WhenDetached) -> Self {
+        match detached {
+            WhenDetached::Stall => Self::Stall,
+            WhenDetached::Deny => Self::Deny,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesVerb {
+    /// Put a file of rules in force, in place of your last one
+    Apply {
+        /// File; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Print what is in force
+    Show {
+        /// The rules of this session instead: what it was allowed for its own time
+        #[arg(long, value_name = "ID")]
+        session: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether a file of rules is right, without putting it in force
+    Check {
+        /// File; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Say what a file of rules would have answered to what was asked so far
+    Test {
+        /// File; `-` reads standard input
+        file: PathBuf,
+        /// Only what this session asked; may be given several times
+        #[arg(long, value_name = "ID")]
+        session: Vec<String>,
+        /// At most this many of the newest questions
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a rule of a session away
+    Forget {
+        /// Session
+        id: String,
+        /// Rule, as `vibes rules show --session` names it
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsVerb {
+    /// What waits for an answer, in every session
+    List(JsonArgs),
+    /// What was asked, who answered, how and from where
+    Log {
+        /// Only this session; may be given several times
+        #[arg(long, value_name = "ID")]
+        session: Vec<String>,
+        /// At most this many of the newest
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// How long a session's questions wait, and what happens when nobody is there
+    Policy {
+        /// Session
+        id: String,
+        /// Seconds; 0 waits for ever, `default` is what the configuration says
+        #[arg(long, value_name = "SECONDS|default")]
+        deadline: Option<String>,
+        /// `stall`, `deny` or `default`
+        #[arg(long)]
+        detached: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

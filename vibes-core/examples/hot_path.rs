@@ -41,6 +41,8 @@ fn session() -> State {
         env_names: Vec::new(),
         umask: None,
         once: false,
+        created_by: None,
+        approvals: Default::default(),
     };
     State::new(SessionId(uuid::Uuid::from_u128(1 << 100)), plan, 1, 1_763_670_000_000)
 }

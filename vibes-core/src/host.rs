@@ -83,6 +83,11 @@ mod imp {
         Ok(found.map(|(_, start_time, _)| Process { pid, start_time }))
     }
 
+    /// What a process runs.
+    pub fn program(pid: i32) -> Option<String> {
+        fs::read_link(format!("/proc/{pid}/exe")).ok().map(|path| path.to_string_lossy().into_owned())
+    }
+
     /// The processes of this user whose environment holds `VIBES_SESSION=<marker>`, this one aside.
     pub fn carrying(marker: &str) -> Vec<i32> {
         let wanted = format!("{SESSION_MARKER_VAR}={marker}");
@@ -143,6 +148,11 @@ mod imp {
     /// As [`process`]: asking for it does not fail here.
     pub fn look(pid: i32) -> std::io::Result<Option<Process>> {
         Ok(process(pid))
+    }
+
+    /// Unknown here.
+    pub fn program(_pid: i32) -> Option<String> {
+        None
     }
 
     /// Unknown here.

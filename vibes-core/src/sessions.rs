@@ -16,6 +16,7 @@ use crate::{
     clock,
     journal::{NewSession, Place, Reader, SessionNo, StoreError, StoredSession, Tails, Writer},
     points::{self, Point},
+    rules::Judge,
     session::{
         Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist, state::State, task,
         task::Environment,
@@ -50,6 +51,8 @@ pub struct Parts {
     pub fence: u64,
     /// The whole environment of an agent, from its name and what the client sent, if one did.
     pub environment: Environment,
+    /// What answers without a person.
+    pub judge: Arc<Judge>,
     /// Tells all tasks to let go.
     pub stop: CancellationToken,
 }
@@ -109,9 +112,19 @@ impl Sessions {
         }
     }
 
+    /// What answers without a person.
+    pub fn judge(&self) -> &Arc<Judge> {
+        &self.parts.judge
+    }
+
     /// The board that every client reads.
     pub fn board(&self) -> &Arc<Board> {
         &self.parts.board
+    }
+
+    /// Writes the store.
+    pub fn writer(&self) -> &Writer {
+        &self.parts.writer
     }
 
     /// Reads the store.
@@ -132,6 +145,7 @@ impl Sessions {
             yard: self.parts.yard.clone(),
             fence: self.parts.fence,
             environment: self.parts.environment.clone(),
+            judge: self.parts.judge.clone(),
             stop: self.parts.stop.clone(),
             falling: self.falling.clone(),
             retire: self.registry.clone().retire(),
@@ -301,6 +315,7 @@ impl Sessions {
             identity: Some("daemon stop".into()),
             pid: None,
             token_hash: None,
+            surface: None,
         };
         let stops: Vec<_> = self
             .running()

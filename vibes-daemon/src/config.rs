@@ -6,8 +6,8 @@ use crate::paths;
 use anyhow::Context;
 use serde::Deserialize;
 use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
-use vibes_core::agent::launch::SPOOLS;
-use vibes_protocol::paths::StateDir;
+use vibes_core::{agent::launch::SPOOLS, session::ApprovalPolicy};
+use vibes_protocol::{model::Detached, paths::StateDir};
 
 /// How the daemon is set up.
 #[derive(Debug, Clone)]
@@ -20,6 +20,10 @@ pub struct Config {
     pub agents: BTreeMap<String, Agent>,
     /// What agents may take.
     pub limits: Limits,
+    /// What becomes of agents' questions.
+    pub approvals: Approvals,
+    /// The person's home directory.
+    pub home: Option<PathBuf>,
     /// The daemon's own environment, for agents that are started without a client at hand: what an agent may have of it
     /// is [`Config::own_env`].
     own: BTreeMap<String, String>,
@@ -69,9 +73,26 @@ impl Limits {
     }
 }
 
+/// What becomes of agents' questions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvals {
+    /// How long they wait, in seconds; 0 is for ever.
+    #[serde(default)]
+    pub deadline_s: Option<u64>,
+    /// What becomes of them when nobody is there who could answer.
+    #[serde(default)]
+    pub detached: Option<Detached>,
+    /// The same for single agents.
+    #[serde(default)]
+    pub agents: BTreeMap<String, ApprovalPolicy>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    approvals: Approvals,
     #[serde(default)]
     agents: BTreeMap<String, Agent>,
     #[serde(default)]
@@ -93,6 +114,7 @@ impl Config {
         let runner = me.with_file_name("vibes-runner");
         let mut agents = presets(&me);
         let mut limits = Limits::default();
+        let mut approvals = Approvals::default();
         if let Some(path) = paths::config_file() {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
@@ -100,6 +122,7 @@ impl Config {
                         .with_context(|| format!("the configuration {}", path.display()))?;
                     agents.extend(file.agents);
                     limits = file.limits;
+                    approvals = file.approvals;
                 }
                 // A home that is no directory holds no configuration either.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
@@ -125,11 +148,15 @@ impl Config {
         if !(least..=most).contains(&limits.spool_mib) {
             anyhow::bail!("limits.spool_mib: {} is not from {least} to {most}", limits.spool_mib);
         }
+        if let Some(name) = approvals.agents.keys().find(|name| !agents.contains_key(*name)) {
+            anyhow::bail!("approvals.agents.{name}: no agent is called so");
+        }
+        let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let may = |name: &String| {
             is_allowed(name) || agents.values().any(|agent: &Agent| agent.pass_env.contains(name))
         };
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
-        Ok(Self { dir, runner, agents, limits, own })
+        Ok(Self { dir, runner, agents, limits, approvals, home, own })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -260,7 +287,8 @@ mod tests {
         let own = ["PATH", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
         let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
         let limits = Limits::default();
-        let config = Config { dir, runner, agents, limits, own: own.into() };
+        let (approvals, home) = (Approvals::default(), None);
+        let config = Config { dir, runner, agents, limits, approvals, home, own: own.into() };
         let names = |agent| config.own_env(agent).into_keys().collect::<Vec<_>>();
         assert_eq!(names("codex"), ["OPENAI_API_KEY", "PATH"]);
         assert_eq!(names("gemini"), ["GEMINI_API_KEY", "PATH"]);

@@ -35,8 +35,8 @@ use vibes_core::{
 };
 use vibes_protocol::{
     codec::{Line, LineBuffer, MAX_CLIENT_LINE},
-    model::{ClientId, Epoch, Seq, SessionId},
-    wire::{CodedError, ErrorCode, Message, read_request},
+    model::{ClientId, Epoch, Seq, SessionId, Surface},
+    wire::{CodedError, ErrorCode, Message, read_request, request::ClientProgram},
 };
 
 /// How often a client that closed its writing side is looked at: one that is altogether gone is a leave.
@@ -127,7 +127,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Serves one client until it is gone.
 pub async fn serve(server: Arc<Server>, visitor: Visitor) {
     let Visitor { wire, pid } = visitor;
-    let caller = Caller { client: ClientId::random(), identity: None, pid, token_hash: None };
+    let surface = Some(Arc::new(Surface { pid, ..Surface::default() }));
+    let caller = Caller { client: ClientId::random(), identity: None, pid, token_hash: None, surface };
     let connection = Arc::new(Connection {
         board: AtomicU64::new(server.sessions.board().end()),
         server,
@@ -192,6 +193,9 @@ impl Connection {
         tokio::task::spawn_blocking(move || {
             let state_id = &connection.server.state_id;
             // What cannot be read counts as inside.
+            if let Some(surface) = &mut lock(&connection.who).caller.surface {
+                Arc::make_mut(surface).exe = pid.and_then(host::program);
+            }
             let inside = pid.is_none_or(|pid| host::in_tree(pid, state_id).unwrap_or(true));
             let _ = connection.in_tree.set(inside);
             connection.in_tree_known.notify_waiters();
@@ -213,6 +217,7 @@ impl Connection {
     pub fn introduce(
         &self,
         resume: Option<(ClientId, String)>,
+        program: &ClientProgram,
         identity: Option<String>,
         grace_ms: i64,
         heartbeat: Option<Duration>,
@@ -234,6 +239,13 @@ impl Connection {
                 token
             }
         };
+        if let Some(surface) = &mut who.caller.surface {
+            let surface = Arc::make_mut(surface);
+            surface.kind =
+                serde_json::to_value(program.kind).ok().and_then(|kind| Some(kind.as_str()?.to_owned()));
+            let name = format!("{} {}", program.name, program.version);
+            surface.program = Some(name.trim_end().chars().take(100).collect());
+        }
         who.caller.identity = identity;
         who.caller.token_hash = Some(clients::hash(&token));
         who.grace_ms = grace_ms;

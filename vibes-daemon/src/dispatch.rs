@@ -5,7 +5,7 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{daemon, session},
+    handlers::{daemon, rules, session},
 };
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
@@ -64,6 +64,9 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::ReadRecords(_)
         | Request::ListAgents(_)
         | Request::GetDaemonStatus(_)
+        | Request::GetRules(_)
+        | Request::TestRules(_)
+        | Request::ListApprovals(_)
         | Request::Ping(_)
         | Request::Pong(_) => None,
         // Joining to read changes nothing; joining to write would make an owner of it.
@@ -71,7 +74,7 @@ fn changes(request: &Request) -> Option<&str> {
             vibes_protocol::model::Role::Viewer => None,
             vibes_protocol::model::Role::Writer => Some(body.session_ids.first().map_or("", String::as_str)),
         },
-        Request::CreateSession(_) | Request::StopDaemon(_) => Some(""),
+        Request::CreateSession(_) | Request::StopDaemon(_) | Request::ApplyRules(_) => Some(""),
         Request::Input(body) => Some(&body.session_id),
         Request::EditInput(body) => Some(&body.session_id),
         Request::MoveInput(body) => Some(&body.session_id),
@@ -88,6 +91,7 @@ fn changes(request: &Request) -> Option<&str> {
         Request::TransferOwnership(body) => Some(&body.session_id),
         Request::TakeOwnership(body) => Some(&body.session_id),
         Request::SetOption(body) => Some(&body.session_id),
+        Request::RemoveRule(body) => Some(&body.session_id),
     }
 }
 
@@ -140,7 +144,14 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
                 decision: body.decision,
                 message: body.message,
             };
-            session::ask(connection, r, &body.session_id, Command::Answer(Box::new(answer)))
+            let command = match body.for_session {
+                Some(wide) => {
+                    let widen = vibes_core::session::event::Widen { pattern: wide.pattern, path: wide.path };
+                    Command::AllowForSession(Box::new(answer), widen)
+                }
+                None => Command::Answer(Box::new(answer)),
+            };
+            session::ask(connection, r, &body.session_id, command)
         }
         Request::Interrupt(body) => session::ask(connection, r, &body.session_id, Command::Interrupt),
         Request::KillSession(body) => session::ask(connection, r, &body.session_id, Command::Kill),
@@ -160,6 +171,13 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
             let command = Command::SetOption { option_id: body.option_id, value: body.value };
             session::ask(connection, r, &body.session_id, command)
         }
+        Request::ApplyRules(body) => rules::apply(connection, r, body),
+        Request::GetRules(body) => rules::get(connection, r, body),
+        Request::TestRules(body) => rules::test(connection, r, body),
+        Request::RemoveRule(body) => {
+            session::ask(connection, r, &body.session_id, Command::ForgetRule(body.name))
+        }
+        Request::ListApprovals(body) => rules::log(connection, r, body),
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => session::get(connection, r, &body.session_id),
         Request::ReadRecords(body) => session::read(connection, r, body),

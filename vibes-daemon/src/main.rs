@@ -15,6 +15,7 @@ mod instance;
 mod listen;
 mod outlet;
 mod paths;
+mod rules;
 mod server;
 mod shell;
 mod signals;

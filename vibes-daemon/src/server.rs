@@ -11,7 +11,7 @@ use crate::{
     connection,
     instance::Instance,
     listen::Door,
-    paths,
+    paths, rules,
 };
 use anyhow::Context;
 use std::{
@@ -65,6 +65,8 @@ pub struct Server {
     pub memory: Arc<Gauge>,
     /// Connections that have asked nothing yet.
     pub silent: Arc<Gauge>,
+    /// Turns at putting rules in force.
+    pub applying: tokio::sync::Mutex<()>,
     /// Turns at reading pages from the store.
     pub pages: tokio::sync::Semaphore,
     /// Cancelled when the daemon stops.
@@ -94,9 +96,13 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let writer = Writer::start(opened)?;
     let stop = CancellationToken::new();
     let (environment, path) = (environment(&config), config.path().cloned());
+    let reader = Reader::new(&dir.store());
+    let (judge, told) = rules::judge(&config, &reader);
+    problems.extend(told);
     let sessions = Sessions::new(Parts {
         writer: writer.clone(),
-        reader: Reader::new(&dir.store()),
+        reader,
+        judge: Arc::new(judge),
         board: Arc::new(Board::default()),
         yard: Arc::new(Yard {
             dir: dir.runners(),
@@ -130,6 +136,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         problems: Mutex::new(problems),
         memory: Gauge::memory(),
         silent: Gauge::new(descriptors.connections() / 2),
+        applying: tokio::sync::Mutex::default(),
         pages: tokio::sync::Semaphore::new(budget::PAGES),
         stop,
         stop_agents: AtomicBool::new(false),

@@ -3,7 +3,7 @@
 //! Invariant: a fact's JSON is stored once and sent verbatim. Readers keep kinds they do not know
 //! ([`Fact::Unknown`]), and no field of one is ever dropped.
 
-use super::{ClientId, Cost, Outcome, Permission, Seq, SessionState};
+use super::{ClientId, Cost, How, Outcome, Permission, Seq, SessionRule, SessionState, Surface};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -211,6 +211,33 @@ facts! {
         /// What the person added.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
+        /// How the answer came about, when there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        how: Option<How>,
+        /// The SHA-256 of the file that the standing rule stands in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rules: Option<String>,
+        /// Where a person answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        surface: Option<Surface>,
+        /// How long the request had waited, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waited_ms: Option<u64>,
+        /// The hash of the request, which the answer is bound to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hash: Option<String>,
+    }
+    /// A rule of the session was made: its like is allowed from now on.
+    "rule_added" RuleAdded {
+        /// The rule.
+        rule: SessionRule,
+    }
+    /// A rule of the session was taken away.
+    "rule_removed" RuleRemoved {
+        /// Its name.
+        name: String,
+        /// By whom.
+        by: Actor,
     }
     /// The session's state changed.
     "state_changed" StateChanged {

@@ -6,12 +6,14 @@ pub mod error;
 pub mod fact;
 pub mod ids;
 pub mod permission;
+pub mod rule;
 pub mod session;
 
 pub use error::{CodedError, ErrorCode};
 pub use fact::{Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};
 pub use permission::{Decision, Outcome, Permission, PermissionOption};
+pub use rule::{Detached, How, SessionRule, Surface, Verdict};
 pub use session::{
     Cost, Link, Member, OrphanPolicy, QueuedPrompt, RemovedReason, Role, SessionInfo, SessionState,
     SuspendReason,

@@ -21,6 +21,12 @@ pub struct Permission {
     /// A change of a file, when the request carries one: `{path, old_text, new_text}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<Value>,
+    /// The other changes, when the request carries more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_diffs: Vec<Value>,
+    /// The files that the request names beside its input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
     /// The answers that the agent offers.
     pub options: Vec<PermissionOption>,
     /// The agent's own words for what it wants: a claim, not a fact.

@@ -2,6 +2,7 @@
 
 use crate::model::{
     ClientId, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
+    SessionRule, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,6 +71,67 @@ pub struct AgentInfo {
     /// Names of variables that a client should send besides those that every agent gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
+}
+
+/// A file of standing rules in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppliedRules {
+    /// Who applied it: `user@host`.
+    pub person: Option<String>,
+    /// The SHA-256 of its text.
+    pub hash: String,
+    /// `mine` or `all`.
+    pub scope: String,
+    /// How many rules are in it.
+    pub rules: u32,
+    /// When it was applied, in seconds since the Unix epoch.
+    pub applied_at: i64,
+    /// The text.
+    pub text: String,
+}
+
+/// A question and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Whose.
+    pub session_id: SessionId,
+    /// The session's agent.
+    pub agent: String,
+    /// Its name.
+    pub session_name: Option<String>,
+    /// When it was asked, in milliseconds since the Unix epoch.
+    pub asked_ms: i64,
+    /// What was asked.
+    pub permission: Permission,
+    /// When it was resolved, in milliseconds since the Unix epoch; null while it waits.
+    #[serde(default)]
+    pub resolved_ms: Option<i64>,
+    /// How.
+    #[serde(default)]
+    pub resolved: Option<crate::model::fact::PermissionResolved>,
+}
+
+/// A recorded question under a file of rules that is not in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The question, and what became of it.
+    pub approval: Approval,
+    /// What the rules in force say now.
+    pub now: Verdict,
+    /// Which of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now_rule: Option<String>,
+    /// What the file says.
+    pub then: Verdict,
+    /// Which of its rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then_rule: Option<String>,
+    /// Why a rule that allows does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarded: Option<String>,
+    /// Files outside of the session's directory that the question names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<String>,
 }
 
 /// A session's live runner, in `daemon_status`.
@@ -191,6 +253,41 @@ pub enum Message {
         records: Vec<Record>,
         /// The session's last record.
         head: Seq,
+    },
+    /// Answers `apply_rules` and `get_rules`.
+    Rules {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The files in force or, for a dry run, the one that was read.
+        applied: Vec<AppliedRules>,
+        /// The rules of the session that was asked about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        session_rules: Vec<SessionRule>,
+    },
+    /// Answers `test_rules`.
+    RulesTested {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The SHA-256 of the file.
+        hash: String,
+        /// How many questions were replayed.
+        replayed: u32,
+        /// How many of them it would allow.
+        allowed: u32,
+        /// How many it would deny.
+        denied: u32,
+        /// Those for which something would change, the newest first.
+        changes: Vec<Replayed>,
+    },
+    /// Answers `list_approvals`.
+    Approvals {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The questions, the newest first.
+        approvals: Vec<Approval>,
     },
     /// Answers `list_agents`.
     Agents {
@@ -322,6 +419,9 @@ impl Message {
             | Self::Accepted { request_id, .. }
             | Self::Members { request_id, .. }
             | Self::Records { request_id, .. }
+            | Self::Rules { request_id, .. }
+            | Self::RulesTested { request_id, .. }
+            | Self::Approvals { request_id, .. }
             | Self::Agents { request_id, .. }
             | Self::DaemonStatus { request_id, .. }
             | Self::Ok { request_id }

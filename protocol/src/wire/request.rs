@@ -3,7 +3,7 @@
 //! Invariant: the table below is the only list of requests; the enum, the wire names and the reader come from it.
 //! `session_id` may be a full id, a unique name or a unique prefix everywhere.
 
-use crate::model::{ClientId, OrphanPolicy, Role, Seq, SessionState};
+use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use crate::model::Decision;
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,17 @@ impl Content {
             Self::Blocks(blocks) => blocks,
         }
     }
+}
+
+/// How much more than this very request is to be allowed. Empty: nothing more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForSession {
+    /// Commands of this pattern, word by word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Vec<String>>,
+    /// Files at this place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// What kind of program a client is.
@@ -219,6 +230,12 @@ requests! {
         /// The client's umask, for the agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         umask: Option<u32>,
+        /// How long its agent's questions wait before they are denied, in seconds; 0 is for ever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval_deadline_s: Option<u64>,
+        /// What becomes of them when nobody is there who could answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detached: Option<Detached>,
         /// Finish the session after its first turn.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         once: bool,
@@ -312,6 +329,10 @@ requests! {
         /// Answers to the agent's questions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answers: Option<Value>,
+        /// Allow this once, and its like for the rest of the session: by a rule of vibes, whatever the agent's own
+        /// options mean.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_session: Option<ForSession>,
     }
     /// Cancels the running turn and keeps the session.
     "interrupt" Interrupt {
@@ -382,6 +403,12 @@ requests! {
         /// Whether it is kept from expiring.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pinned: Option<bool>,
+        /// How long its agent's questions wait, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        approval_deadline_s: Option<Option<u64>>,
+        /// What becomes of them when nobody is there who could answer.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        detached: Option<Option<Detached>>,
     }
     /// Hands ownership over.
     "transfer_ownership" TransferOwnership {
@@ -422,6 +449,47 @@ requests! {
         #[serde(default)]
         after: Seq,
         /// At most this many; an answer also ends near 1 MiB.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    }
+    /// Puts a file of standing rules in force, in place of the one this person applied before.
+    "apply_rules" ApplyRules {
+        /// The file's text.
+        text: String,
+        /// Only say whether it is right.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        dry_run: bool,
+    }
+    /// Tells the rules in force, or those of a session.
+    "get_rules" GetRules {
+        /// Which session's; none for the standing ones.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_id: Option<String>,
+    }
+    /// Replays recorded questions against a file of rules that is not in force.
+    "test_rules" TestRules {
+        /// The file's text.
+        text: String,
+        /// Only of these sessions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_ids: Option<Vec<String>>,
+        /// At most this many of the newest questions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    }
+    /// Takes a rule of a session away.
+    "remove_rule" RemoveRule {
+        /// Which session.
+        session_id: String,
+        /// Which rule.
+        name: String,
+    }
+    /// Tells what became of questions, over all sessions, the newest first.
+    "list_approvals" ListApprovals {
+        /// Only of these sessions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_ids: Option<Vec<String>>,
+        /// At most this many.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
     }

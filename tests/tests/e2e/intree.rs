@@ -15,6 +15,9 @@ const READS: &[&str] = &[
     "read_records",
     "list_agents",
     "daemon_status",
+    "get_rules",
+    "test_rules",
+    "list_approvals",
     "ping",
     "pong",
 ];

@@ -6,6 +6,7 @@
 mod agent_ends;
 mod agent_floods;
 mod agent_lines;
+mod approvals;
 mod attach;
 mod budgets;
 mod cli;
@@ -31,6 +32,8 @@ mod recovery;
 mod replay;
 mod restored;
 mod roles;
+mod rules;
+mod rules_crash;
 mod runner_files;
 mod scarce;
 mod secrets;

@@ -32,7 +32,7 @@ pub(crate) enum Verb {
   vibes wait api --until finished; echo $?     7: the agent failed, 6: it needs approval")]
     Wait(WaitArgs),
     /// Approve what the agent asks
-    Approve(AnswerArgs),
+    Approve(ApproveArgs),
     /// Deny what the agent asks
     Deny(AnswerArgs),
     /// Cancel the running turn
@@ -261,6 +261,21 @@ pub(crate) struct AnswerArgs {
     /// Words for the agent, where it takes them
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) message: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
+    /// Allow the same again for the rest of the session, without asking
+    #[arg(long, conflicts_with = "option")]
+    pub(crate) for_session: bool,
+    /// With --for-session: every plain command of this pattern, such as 'cargo test -...'
+    #[arg(long, value_name = "PATTERN", requires = "for_session")]
+    pub(crate) pattern: Option<String>,
+    /// With --for-session: every file in this directory
+    #[arg(long, value_name = "PATH", requires = "for_session", conflicts_with = "pattern")]
+    pub(crate) path: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,8 @@ use crate::error::Outcome;
 use crate::render::permission;
 use crate::ui;
 use std::time::Instant;
-use vibes_protocol::model::{Fact, Permission};
+use vibes_protocol::model::fact::PermissionRequested;
+use vibes_protocol::model::{Fact, Permission, SessionState};
 use vibes_protocol::wire::message::Record;
 
 impl View {
@@ -19,6 +20,20 @@ impl View {
         let id = &requested.permission.permission_id;
         self.mode.interactive
             && (record.seq > self.head || self.pending.iter().any(|one| one.permission_id == *id))
+    }
+
+    /// What was answered before anybody saw it, by a rule or by somebody else, is told in one line.
+    pub(super) fn tell_unseen(&mut self, permission_id: &str, output: &mut Output) -> Outcome {
+        let unseen = self.pending.iter().find(|one| one.permission_id == permission_id);
+        let Some(permission) = unseen.filter(|one| self.shown.as_ref() != Some(&one.permission_id)).cloned()
+        else {
+            return Ok(());
+        };
+        if !self.mode.interactive {
+            return Ok(());
+        }
+        let pieces = self.conversation.read(&PermissionRequested { permission }.into());
+        output.pieces(pieces)
     }
 
     /// Shows the oldest request that waits, whole, and arms the keys.
@@ -31,6 +46,10 @@ impl View {
             return Ok(());
         };
         if self.shown.as_ref() == Some(&permission.permission_id) {
+            return Ok(());
+        }
+        // The rules are being asked about it: it is a person's only when they say so.
+        if self.session.state != SessionState::WaitingPermission {
             return Ok(());
         }
         self.shown = Some(permission.permission_id.clone());

@@ -32,6 +32,8 @@ pub(crate) const SURPRISE: Duration = Duration::from_millis(600);
 pub(crate) enum Key {
     /// Say yes to the request shown.
     Approve,
+    /// Say yes to it and to its like for the rest of the session.
+    ForSession,
     /// Say no to it.
     Deny,
     /// Answer with the agent's option of this number, from 1.
@@ -86,6 +88,7 @@ impl Keys {
         }
         match pressed {
             'a' | 'A' => Some(Key::Approve),
+            's' | 'S' => Some(Key::ForSession),
             'd' | 'D' => Some(Key::Deny),
             digit => {
                 let number = digit.to_digit(10).and_then(|number| usize::try_from(number).ok())?;
@@ -98,7 +101,7 @@ impl Keys {
     fn footer(&self) -> &'static str {
         match (self.read_only, self.asks()) {
             (true, _) => "watching · Ctrl-D detaches",
-            (false, true) => "[A]pprove  [D]eny  or a number · Ctrl-D detaches",
+            (false, true) => "[A]pprove  [S]ession  [D]eny  or a number · Ctrl-D detaches",
             (false, false) => "type a prompt · Ctrl-C twice interrupts · Ctrl-D detaches · /help",
         }
     }
@@ -331,7 +334,7 @@ fn bind(editor: &mut Editor<Hands, MemHistory>, gate: &Arc<Gate>, keys: &Arc<Key
     for enter in [KeyEvent(KeyCode::Enter, Modifiers::NONE), KeyEvent::ctrl('J'), KeyEvent::ctrl('M')] {
         editor.bind_sequence(enter, EventHandler::Conditional(Box::new(Enter(Arc::clone(gate)))));
     }
-    for pressed in "aAdD123456789".chars() {
+    for pressed in "aAsSdD123456789".chars() {
         let single = Single { keys: Arc::clone(keys), events: events.clone() };
         let event = KeyEvent(KeyCode::Char(pressed), Modifiers::NONE);
         editor.bind_sequence(event, EventHandler::Conditional(Box::new(single)));
@@ -354,6 +357,7 @@ mod tests {
         assert_eq!(keys.meaning('a'), None, "typed before it could be read");
         keys.begun = Instant::now() - SURPRISE - Duration::from_millis(50);
         assert_eq!(keys.meaning('a'), Some(Key::Approve));
+        assert_eq!(keys.meaning('s'), Some(Key::ForSession));
         assert_eq!(keys.meaning('D'), Some(Key::Deny));
         assert_eq!(keys.meaning('2'), Some(Key::Option(2)));
         assert_eq!(keys.meaning('3'), None);

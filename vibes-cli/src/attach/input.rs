@@ -8,19 +8,22 @@ use super::link::Link;
 use super::output::Output;
 use super::view::View;
 use crate::client::pick_member;
-use crate::commands::{idempotency_key, permission_response};
+use crate::commands::{for_session, idempotency_key, permission_response};
 use crate::error::Outcome;
 use crate::sanitize;
 use crate::ui::Paint;
 use std::time::{Duration, Instant};
 use vibes_protocol::wire::message::Member;
-use vibes_protocol::wire::request::{Content, Input, Interrupt, TakeOwnership, TransferOwnership, Who};
+use vibes_protocol::wire::request::{
+    Content, Input, Interrupt, PermissionResponse, TakeOwnership, TransferOwnership, Who,
+};
 
 /// A second Ctrl-C counts when it follows the first within this time.
 const TWICE: Duration = Duration::from_secs(2);
 
 const HELP: &[&str] = &[
     "/approve, /deny [WORDS]  answer the request (A or D on an empty line)",
+    "/session [PATTERN]       approve it and its like for the rest of the session (S)",
     "/option N                answer with the agent's option N (or its number)",
     "/show                    print the whole request",
     "/interrupt               cancel the running turn (Ctrl-C twice)",
@@ -35,6 +38,7 @@ const HELP: &[&str] = &[
 enum Typed<'a> {
     Nothing,
     Approve,
+    ForSession(Option<&'a str>),
     Deny(Option<&'a str>),
     Option(Option<usize>),
     Show,
@@ -54,6 +58,7 @@ fn parse(line: &str) -> Typed<'_> {
     match (word, rest) {
         ("", "") => Typed::Nothing,
         ("/approve", "") => Typed::Approve,
+        ("/session", pattern) => Typed::ForSession((!pattern.is_empty()).then_some(pattern)),
         ("/deny", words) => Typed::Deny((!words.is_empty()).then_some(words)),
         ("/option", number) => Typed::Option(number.parse().ok()),
         ("/show", "") => Typed::Show,
@@ -73,6 +78,7 @@ impl View {
     pub(crate) fn key(&mut self, key: Key, link: &mut Link, output: &mut Output) -> Outcome<bool> {
         match key {
             Key::Approve => self.answer(true, None, None, link, output)?,
+            Key::ForSession => self.allow_for_session(None, link, output)?,
             Key::Deny => self.answer(false, None, None, link, output)?,
             Key::Option(number) => self.choose(number, link, output)?,
             Key::Interrupt => return self.interrupt_key(link, output),
@@ -93,6 +99,7 @@ impl View {
         match typed {
             Typed::Nothing => {}
             Typed::Approve => self.answer(true, None, None, link, output)?,
+            Typed::ForSession(pattern) => self.allow_for_session(pattern, link, output)?,
             Typed::Deny(words) => self.answer(false, None, words, link, output)?,
             Typed::Option(Some(number)) => self.choose(number, link, output)?,
             Typed::Option(None) => self.note("/option wants the number of an option", output)?,
@@ -152,6 +159,24 @@ impl View {
         link: &mut Link,
         output: &mut Output,
     ) -> Outcome {
+        let words = words.map(str::to_owned);
+        self.respond(allow, option, link, output, |response| response.message = words)
+    }
+
+    /// Yes, and by a rule of ours to its like; the agent hears "once".
+    fn allow_for_session(&mut self, pattern: Option<&str>, link: &mut Link, output: &mut Output) -> Outcome {
+        let wide = for_session(pattern, None);
+        self.respond(true, None, link, output, |response| response.for_session = Some(wide))
+    }
+
+    fn respond(
+        &mut self,
+        allow: bool,
+        option: Option<&str>,
+        link: &mut Link,
+        output: &mut Output,
+        more: impl FnOnce(&mut PermissionResponse),
+    ) -> Outcome {
         let Some(permission) = self.pending.front().cloned() else {
             return self.note("nothing waits for an answer", output);
         };
@@ -166,7 +191,7 @@ impl View {
             Ok(response) => response,
             Err(failure) => return self.note(&failure.message, output),
         };
-        response.message = words.map(str::to_owned);
+        more(&mut response);
         if link.send(response).is_none() {
             return self.note("not connected; nothing was answered", output);
         }

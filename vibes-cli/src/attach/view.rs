@@ -44,7 +44,7 @@ pub(crate) struct View {
     pub(super) mode: Mode,
     pub(super) session: SessionInfo,
     pub(super) me: Option<ClientId>,
-    conversation: Conversation,
+    pub(super) conversation: Conversation,
     seen: Seen,
     /// The last record when we joined: what comes after it is live.
     pub(super) head: Seq,
@@ -224,6 +224,9 @@ impl View {
             return Ok(());
         }
         self.seen = Seen { seq: record.seq, epoch: Some(record.epoch) };
+        if let Fact::PermissionResolved(resolved) = &record.fact {
+            self.tell_unseen(&resolved.permission_id, output)?;
+        }
         if !self.is_own_echo(&record.fact) && !self.will_be_framed(record) {
             let pieces = self.conversation.read(&record.fact);
             output.pieces(pieces)?;

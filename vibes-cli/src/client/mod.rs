@@ -231,6 +231,10 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Who(_)
         | Request::GetSession(_)
         | Request::ReadRecords(_)
+        | Request::ApplyRules(_)
+        | Request::GetRules(_)
+        | Request::TestRules(_)
+        | Request::ListApprovals(_)
         | Request::ListAgents(_)
         | Request::GetDaemonStatus(_)
         | Request::Ping(_) => true,

@@ -12,9 +12,15 @@ use crate::render::{sheet, short};
 use crate::{sanitize, ui};
 use vibes_protocol::model::{Permission, PermissionOption, SessionInfo};
 use vibes_protocol::wire::ErrorCode;
-use vibes_protocol::wire::request::{Decision, PermissionResponse};
+use vibes_protocol::wire::request::{Decision, ForSession, PermissionResponse};
 
-pub(crate) fn run(args: &AnswerArgs, allow: bool) -> Outcome {
+/// How much more a rule made from a request is to allow.
+pub(crate) fn for_session(pattern: Option<&str>, path: Option<&str>) -> ForSession {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+    ForSession { pattern: pattern.map(words), path: path.map(str::to_owned) }
+}
+
+pub(crate) fn run(args: &AnswerArgs, allow: bool, wide: Option<ForSession>) -> Outcome {
     let mut daemon = Daemon::introduced(Start::Auto)?;
     let id = daemon.named(&args.id)?;
     let (session, _, _) = daemon.session(&id)?;
@@ -22,11 +28,19 @@ pub(crate) fn run(args: &AnswerArgs, allow: bool) -> Outcome {
     let permission = choose(&session, args.permission.as_deref())?;
     let mut response = response(&session, permission, allow, args.option.as_deref())?;
     response.message.clone_from(&args.message);
+    let ours = wide.is_some();
+    response.for_session = wide;
     let picked = response.option_id.clone();
     daemon.ask(response)?;
     let verb = if allow { "approved" } else { "denied" };
     let option = picked.map_or_else(String::new, |id| format!(" ({})", sanitize::line(&id)));
     ui::data(&format!("{verb}{option} {}", action(permission)))?;
+    if ours {
+        ui::say(&format!(
+            "its like is allowed for this session: vibes rules show --session {}",
+            short(session.id)
+        ));
+    }
     ui::data(&format!("  in {} · session {}", sanitize::strict(&permission.cwd), short(session.id)))
 }
 
@@ -109,6 +123,7 @@ pub(crate) fn response(
         message: None,
         updated_input: None,
         answers: None,
+        for_session: None,
     })
 }
 

@@ -3,18 +3,20 @@
 //! Invariant: a verb is a function from its arguments to an outcome; only `main` turns outcomes into exit codes.
 
 mod answer;
+mod approvals;
 mod daemon;
 mod inspect;
 mod kill;
 mod list;
 mod logs;
 mod queue;
+mod rules;
 mod run;
 mod send;
 mod simple;
 mod wait;
 
-pub(crate) use answer::response as permission_response;
+pub(crate) use answer::{for_session, response as permission_response};
 pub(crate) use run::turn_exit;
 
 use crate::acp;
@@ -46,6 +48,8 @@ pub(crate) fn run(cli: Cli) -> Outcome {
             None => list::run(&args.list),
         },
         Command::Verb(verb) => session_verb(*verb),
+        Command::Rules(verb) => rules::run(&verb),
+        Command::Approvals(verb) => approvals::run(&verb),
         Command::Agents(args) => inspect::agents(args.json),
         Command::Acp(args) => acp::serve_editor(&args),
         Command::Agent(AgentVerb::Replay(args)) => acp::replay(&args),
@@ -68,8 +72,12 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Send(args) => send::run(&args),
         Verb::Queue(verb) => queue::run(&verb),
         Verb::Wait(args) => wait::run(&args),
-        Verb::Approve(args) => answer::run(&args, true),
-        Verb::Deny(args) => answer::run(&args, false),
+        Verb::Approve(args) => {
+            let wide =
+                args.for_session.then(|| answer::for_session(args.pattern.as_deref(), args.path.as_deref()));
+            answer::run(&args.answer, true, wide)
+        }
+        Verb::Deny(args) => answer::run(&args, false, None),
         Verb::Interrupt(args) => simple::interrupt(&args.id),
         Verb::Suspend { id, now } => simple::suspend(&id, now),
         Verb::Resume { id, context, env } => simple::resume(&id, context, &env),

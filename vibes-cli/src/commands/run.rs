@@ -46,6 +46,8 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         ttl_s: None,
         env: place::agent_environment(&args.env)?,
         umask: place::umask(),
+        approval_deadline_s: args.approval_deadline,
+        detached: args.detached.map(Into::into),
         once: args.once,
         // Attaching joins in a moment, from the first record on. Joining here would leave a member behind if this
         // connection were lost before the next one begins.

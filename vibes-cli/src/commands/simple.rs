@@ -110,6 +110,8 @@ pub(crate) fn rename(id: &str, name: &str) -> Outcome {
             ttl_s: None,
             orphan_policy: None,
             pinned: None,
+            approval_deadline_s: None,
+            detached: None,
         };
         match daemon.ask(request) {
             Ok(_) => break,

@@ -98,6 +98,13 @@ impl Conversation {
                 self.line(paint.yellow("?"), &format!("asks for approval: {action}"));
             }
             Fact::PermissionResolved(resolved) => self.resolved(resolved),
+            Fact::RuleAdded(added) => {
+                let what = super::approvals::of_rule(&added.rule);
+                self.note(&format!("allowed from now on in this session ({}): {what}", added.rule.name));
+            }
+            Fact::RuleRemoved(removed) => {
+                self.note(&format!("no longer allowed by itself: rule {}", removed.name))
+            }
             Fact::StateChanged(changed) => self.state_changed(changed),
             Fact::OwnershipChanged(changed) if matches!(changed.cause.as_str(), "transferred" | "taken") => {
                 let label = changed.owner_label.as_deref().unwrap_or("nobody");

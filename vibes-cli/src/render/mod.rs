@@ -3,6 +3,7 @@
 //! Invariant: pure. No file here reads a clock, an environment or a terminal; width, time and colours are given, so
 //! every picture is a test's plain string.
 
+pub(crate) mod approvals;
 pub(crate) mod conversation;
 pub(crate) mod list;
 pub(crate) mod markdown;

@@ -72,8 +72,19 @@ fn body(permission: &Permission, paint: Paint) -> Vec<String> {
         let pretty = serde_json::to_string_pretty(&permission.raw_input).unwrap_or_default();
         field("input", &sanitize::strict(&pretty));
     }
-    if let Some(diff) = &permission.diff {
-        field("change", "");
+    for path in &permission.paths {
+        field("file", &sanitize::strict(path));
+    }
+    for diff in permission.diff.iter().chain(&permission.more_diffs) {
+        lines.push(
+            format!(
+                "{} {}",
+                paint.dim(&format!("{:<9}", "change")),
+                sanitize::strict(diff["path"].as_str().unwrap_or_default())
+            )
+            .trim_end()
+            .to_owned(),
+        );
         lines.extend(tool::diff(diff, sanitize::strict, paint));
     }
     if let Some(claim) = &permission.claim_title {
@@ -120,8 +131,12 @@ pub(crate) fn frame(
         lines.push(format!("{edge} {}", paint.dim(&format!("denied by itself in {left} s"))));
     }
     lines.push(format!("{}{}", paint.yellow("╟"), paint.yellow(&"─".repeat(room.min(40)))));
-    let mut keys =
-        format!("{}   {}", paint.green(&paint.bold("[A]pprove")), paint.red(&paint.bold("[D]eny")));
+    let mut keys = format!(
+        "{}   {}   {}",
+        paint.green(&paint.bold("[A]pprove")),
+        paint.green("[S]ession: this again, unasked"),
+        paint.red(&paint.bold("[D]eny"))
+    );
     for (at, option) in permission.options.iter().enumerate() {
         let name = sanitize::strict(&option.name).replace('\n', "␊");
         keys.push_str(&format!("\n[{}] {name} ({})", at + 1, sanitize::line(&option.kind)));
@@ -184,7 +199,7 @@ mod tests {
                 "║ command   rm -rf build",
                 "║ the agent calls it (unchecked): Clean up",
                 "╟────────────────────────────────────────",
-                "║ [A]pprove   [D]eny",
+                "║ [A]pprove   [S]ession: this again, unasked   [D]eny",
                 "║ [1] Allow (allow_once)",
                 "║ [2] Reject (reject_once)",
                 "╚════════════════════════════════════════",

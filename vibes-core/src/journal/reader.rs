@@ -208,6 +208,24 @@ impl Reader {
         })
     }
 
+    /// The number of a session, whether it rests or not. Blocking.
+    pub fn number(&self, id: &SessionId) -> Result<Option<SessionNo>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached("SELECT no FROM session WHERE id = ?1")?;
+            let mut rows = select.query([id.to_string()])?;
+            Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+        })
+    }
+
+    /// What is kept under a name. Blocking.
+    pub fn kept(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+            let mut rows = select.query([name])?;
+            Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+        })
+    }
+
     /// The session that was created with this key. Blocking.
     pub fn created_with(&self, key: &str) -> Result<Option<SessionId>, StoreError> {
         self.with(|connection| {

@@ -58,6 +58,7 @@ enum Job {
     Change(Box<Change>, Reply<Committed>),
     Create(Box<NewSession>, Reply<(SessionNo, SessionId, bool)>),
     Pack(SessionNo, Seq),
+    Keep(&'static str, String, Reply<()>),
     Close(Reply<()>),
 }
 
@@ -111,6 +112,13 @@ impl Writer {
     pub async fn create(&self, new: NewSession) -> Result<(SessionNo, SessionId, bool), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Create(Box::new(new), reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Keeps a text under a name of its own, synced.
+    pub async fn keep(&self, name: &'static str, text: String) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Keep(name, text, reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -205,6 +213,10 @@ impl Desk {
                 Some(Job::Create(new, reply)) => {
                     let result = self.create(&new);
                     let _ = reply.send(result);
+                }
+                Some(Job::Keep(name, text, reply)) => {
+                    let result = self.transaction(true, |connection| set_meta(connection, name, &text));
+                    let _ = reply.send(result.map(|_| ()));
                 }
                 Some(Job::Close(reply)) => {
                     let result = self.close();

@@ -3,6 +3,7 @@
 //! Invariant: each line is taken in once, in order, and leaves a record of whatever a person could want to know of it.
 
 use super::{
+    approvals::Resolution,
     event::{Effect, Reply},
     state::{Awaited, Goal, MAX_PENDING, MAX_PENDING_BYTES, Pending},
     step::Step,
@@ -13,6 +14,7 @@ use crate::agent::{
     rpc::{BUSY, Refusal as Refused, RpcId},
     spool::{Chunk, HEAD, Line, MAX_LINE, hex},
 };
+use crate::rules;
 use sha2::{Digest, Sha256};
 use vibes_protocol::model::{
     ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome, fact,
@@ -192,40 +194,33 @@ impl Step<'_> {
         let id = self.s.body.id.to_string();
         // The record's number makes it unique in the session, the session's id over all.
         let permission_id = format!("{}-{}", &id[..8], self.s.head + 1);
+        let limit_ms = self.limit_ms();
         let permission = Permission {
-            permission_id: permission_id.clone(),
+            permission_id,
             hash: hex(&Sha256::digest(question.raw.as_bytes())),
             tool: question.tool,
             raw_input: question.raw_input,
             cwd: self.s.body.cwd.clone(),
             diff: question.diff,
+            more_diffs: rules::more_diffs(&question.raw),
+            paths: rules::in_request(&question.raw),
             options: question.options,
             claim_title: question.title,
-            deadline_ms: None,
+            deadline_ms: limit_ms.map(|limit| self.wall + limit),
             tool_call_id: question.tool_call_id,
         };
-        self.record(fact::PermissionRequested { permission: permission.clone() });
         let (rpc_id, bytes) = (question.rpc_id, question.raw.len());
-        self.s.pending.insert(permission_id, Pending { permission, rpc_id, bytes });
-        if self.s.body.state != SessionState::Starting {
-            self.set_state(SessionState::WaitingPermission, None, None);
-        }
+        self.asked(Pending { permission, rpc_id, bytes, asked_ms: self.wall, limit_ms });
     }
 
     fn withdrawn(&mut self, rpc_id: &RpcId) {
         let found =
             self.s.pending.iter().find(|(_, pending)| pending.rpc_id == *rpc_id).map(|(id, _)| id.clone());
-        let Some(permission_id) = found else { return };
-        self.s.pending.remove(&permission_id);
-        self.decided(&permission_id, "the agent (it took the request back)");
-        self.record(fact::PermissionResolved {
-            permission_id,
-            outcome: Outcome::Withdrawn,
-            by: None,
-            option_id: None,
-            rule: None,
-            message: None,
-        });
+        let Some((permission_id, pending)) = found.and_then(|id| self.s.pending.remove_entry(&id)) else {
+            return;
+        };
+        let who = "the agent (it took the request back)";
+        self.resolved(permission_id, &pending, Outcome::Withdrawn, who, Resolution::default());
         let resting = self.resting_state();
         self.set_state(resting, None, None);
     }
@@ -289,6 +284,7 @@ impl Step<'_> {
     pub fn caught_up(&mut self) {
         if self.s.body.running {
             self.s.link = Link::Live;
+            self.deny_detached();
         }
     }
 

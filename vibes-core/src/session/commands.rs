@@ -3,6 +3,7 @@
 //! Invariant: a refused command changes nothing and says why; an accepted one is in the journal before its reply.
 
 use super::{
+    approvals::Resolution,
     event::{Answer, Caller, Command, Effect, MetadataUpdate, Notice, Reply, Tag},
     queue::check_content,
     state::{Goal, KEY_LIFE_MS, MAX_QUEUED},
@@ -11,8 +12,8 @@ use super::{
 use crate::ownership::{Denied, Joiner, Seat};
 use serde_json::{Map, Value, json};
 use vibes_protocol::model::{
-    ClientId, CodedError, ErrorCode, Outcome, QueuedPrompt, RemovedReason, Role, SessionState, SuspendReason,
-    fact,
+    ClientId, CodedError, ErrorCode, How, Outcome, QueuedPrompt, RemovedReason, Role, SessionState,
+    SuspendReason, fact,
 };
 
 impl Step<'_> {
@@ -81,6 +82,12 @@ impl Step<'_> {
             Command::Input { content, key, now } => self.input(caller, content, key, now),
             Command::Queued(seq, change) => self.change_queue(by, seq, change),
             Command::Answer(answer) => self.answer(caller, *answer),
+            Command::AllowForSession(answer, widen) => self.allow_for_session(caller, *answer, widen),
+            Command::Judged { permission_id, judgement } => {
+                self.judged(&permission_id, *judgement);
+                Ok(Some(Reply::Ok))
+            }
+            Command::ForgetRule(name) => self.forget_rule(by, &name),
             Command::Interrupt => match &self.s.body.turn {
                 Some(_) => {
                     self.cancel_turn(Some(&by));
@@ -271,7 +278,7 @@ impl Step<'_> {
         Ok(Some(Reply::Accepted(seq)))
     }
 
-    fn answer(&mut self, caller: &Caller, answer: Answer) -> Result<Option<Reply>, CodedError> {
+    pub(super) fn answer(&mut self, caller: &Caller, answer: Answer) -> Result<Option<Reply>, CodedError> {
         let Some(pending) = self.s.pending.get(&answer.permission_id) else {
             let first = self.s.body.decided.iter().rev().find(|(id, _)| *id == answer.permission_id);
             return Err(match first {
@@ -317,21 +324,18 @@ impl Step<'_> {
                 format!("{why}; the agent offers {}", offered()),
             ));
         };
-        let (option_id, allows, rpc_id) = (option.option_id.clone(), option.allows(), pending.rpc_id.clone());
-        self.s.pending.remove(&answer.permission_id);
-        self.send(|codec, out| codec.answer(&rpc_id, Some(&option_id), out));
+        let (option_id, allows) = (option.option_id.clone(), option.allows());
+        let outcome = if allows { Outcome::Allowed } else { Outcome::Denied };
         let by = Self::actor(caller);
-        self.decided(&answer.permission_id, by.label.as_deref().unwrap_or("another client"));
-        self.record(fact::PermissionResolved {
-            permission_id: answer.permission_id,
-            outcome: if allows { Outcome::Allowed } else { Outcome::Denied },
+        let who = by.label.clone().unwrap_or_else(|| "another client".to_owned());
+        let resolution = Resolution {
+            how: Some(How::Person),
             by: Some(by),
-            option_id: Some(option_id),
-            rule: None,
             message: answer.message,
-        });
-        let resting = self.resting_state();
-        self.set_state(resting, None, None);
+            surface: caller.surface.as_deref().cloned(),
+            ..Resolution::default()
+        };
+        self.answered(&answer.permission_id, Some(option_id), outcome, &who, resolution);
         Ok(Some(Reply::Ok))
     }
 
@@ -369,6 +373,14 @@ impl Step<'_> {
             changes.insert("pinned".into(), json!(pinned));
             body.pinned = pinned;
         }
+        if let Some(deadline_s) = update.approval_deadline_s {
+            changes.insert("approval_deadline_s".into(), json!(deadline_s));
+            body.approvals.deadline_s = deadline_s;
+        }
+        if let Some(detached) = update.detached {
+            changes.insert("detached".into(), json!(detached));
+            body.approvals.detached = detached;
+        }
         if changes.is_empty() {
             return Err(CodedError::new(ErrorCode::BadRequest, "nothing to change was named"));
         }
@@ -378,6 +390,7 @@ impl Step<'_> {
             self.record(fact::Renamed { name });
         }
         self.record(fact::MetadataChanged { version, changes });
+        self.deny_detached();
         Ok(Some(Reply::Ok))
     }
 

@@ -3,17 +3,20 @@
 //! A **command** is asked from outside and gets a reply; an **event** happened; an **effect** is to be done once the
 //! change is committed. One closed set each: what can happen here is answered by reading one type.
 
+use super::approvals::ApprovalPolicy;
 use crate::{
     agent::{
         link::{Gone, Hindrance},
         spool::Chunk,
     },
     ownership::Joiner,
+    rules::Judgement,
 };
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use vibes_protocol::model::{
-    ClientId, CodedError, Decision, Member, OrphanPolicy, Permission, PermissionOption, QueuedPrompt,
-    RemovedReason, Seq, SessionInfo,
+    ClientId, CodedError, Decision, Detached, Member, OrphanPolicy, Permission, PermissionOption,
+    QueuedPrompt, RemovedReason, Seq, SessionInfo, SessionRule, Surface,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -31,6 +34,16 @@ pub struct Caller {
     pub pid: Option<i32>,
     /// SHA-256 of its resume token.
     pub token_hash: Option<String>,
+    /// Where it acts from, for records.
+    pub surface: Option<Arc<Surface>>,
+}
+
+impl Caller {
+    /// The daemon itself.
+    pub fn nobody() -> Self {
+        let client = ClientId(uuid::Uuid::nil());
+        Self { client, identity: None, pid: None, token_hash: None, surface: None }
+    }
 }
 
 /// What can be asked of a session.
@@ -58,6 +71,17 @@ pub enum Command {
     Queued(Seq, QueueChange),
     /// An answer to the agent's question.
     Answer(Box<Answer>),
+    /// The same, and its like is allowed from now on.
+    AllowForSession(Box<Answer>, Widen),
+    /// What the rules say to a question.
+    Judged {
+        /// Which question.
+        permission_id: String,
+        /// What they say.
+        judgement: Box<Judgement>,
+    },
+    /// Takes a rule of the session away.
+    ForgetRule(String),
     /// Ends the turn.
     Interrupt,
     /// Ends the session.
@@ -139,6 +163,15 @@ impl Answer {
     }
 }
 
+/// How much more than the request itself a rule made from it is to allow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Widen {
+    /// Commands of this pattern.
+    pub pattern: Option<Vec<String>>,
+    /// Files at this place.
+    pub path: Option<String>,
+}
+
 /// A change of editable metadata. `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetadataUpdate {
@@ -156,6 +189,10 @@ pub struct MetadataUpdate {
     pub orphan_policy: Option<OrphanPolicy>,
     /// Whether it is kept from expiring.
     pub pinned: Option<bool>,
+    /// How long questions wait, in seconds; 0 is for ever.
+    pub approval_deadline_s: Option<Option<u64>>,
+    /// What becomes of them when nobody is there.
+    pub detached: Option<Option<Detached>>,
 }
 
 impl Command {
@@ -165,6 +202,7 @@ impl Command {
             self,
             Self::Input { .. }
                 | Self::Answer(_)
+                | Self::AllowForSession(..)
                 | Self::SetOption { .. }
                 | Self::WaitReady
                 | Self::Resume { .. }
@@ -248,6 +286,8 @@ pub struct Looked {
     pub launch: Value,
     /// The prompts that wait, the next one first.
     pub queue: Vec<QueuedPrompt>,
+    /// What it allows without asking.
+    pub rules: Vec<SessionRule>,
 }
 
 /// What the other clients should hear at once.
@@ -281,6 +321,8 @@ pub enum Effect {
     },
     /// Tells the other clients.
     Notice(Notice),
+    /// Asks the rules about a question.
+    Judge(Box<Permission>),
     /// The generation's directory is of no more use.
     Forget(u64),
     /// A turn is over: its records can be packed.
@@ -314,4 +356,8 @@ pub struct Plan {
     pub umask: Option<u32>,
     /// Finishes after its first turn.
     pub once: bool,
+    /// The identity of the client that makes it.
+    pub created_by: Option<String>,
+    /// What becomes of its questions.
+    pub approvals: ApprovalPolicy,
 }

@@ -3,6 +3,7 @@
 //! Invariant: state never runs ahead of the store. What an event leads to is adopted when its records are committed
 //! and dropped when they are not; whatever others see (records, replies, notices, frames for the agent) comes after.
 
+pub mod approvals;
 pub mod event;
 pub mod persist;
 pub mod shared;
@@ -14,6 +15,7 @@ mod agent_events;
 mod commands;
 mod queue;
 
+pub use approvals::ApprovalPolicy;
 pub use event::{Caller, Command, Looked, Notice, Plan, Reply};
 pub use task::{SessionHandle, Surroundings};
 

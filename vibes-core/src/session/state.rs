@@ -4,6 +4,7 @@
 //! waiters) can be found again or belongs to connections that are gone.
 
 use super::{
+    approvals::{ApprovalPolicy, Watched},
     event::{Looked, Plan, Tag},
     shared::Shared,
 };
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use vibes_protocol::model::{
     ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason, Seq,
-    SessionId, SessionInfo, SessionState, SuspendReason, fact::Actor,
+    SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, fact::Actor,
 };
 
 /// The most prompts that may wait in one session.
@@ -191,6 +192,18 @@ pub struct Body {
     /// The time of the last record that counts as no activity, in milliseconds: later records are not before it.
     #[serde(default)]
     pub noted_ms: i64,
+    /// Whose session it is while nobody owns it: the identity of the client that made it.
+    #[serde(default)]
+    pub created_by: Option<String>,
+    /// What it allows without asking.
+    #[serde(default)]
+    pub rules: Vec<SessionRule>,
+    /// How many such rules were made.
+    #[serde(default)]
+    pub rules_made: u64,
+    /// What becomes of its questions, where it differs from the configuration.
+    #[serde(default)]
+    pub approvals: ApprovalPolicy,
 }
 
 /// A question that waits, with what the agent needs to hear.
@@ -203,6 +216,12 @@ pub struct Pending {
     /// How long the request is.
     #[serde(default)]
     pub bytes: usize,
+    /// When it was asked, in milliseconds by the wall clock.
+    #[serde(default)]
+    pub asked_ms: i64,
+    /// How long it may wait, in milliseconds.
+    #[serde(default)]
+    pub limit_ms: Option<i64>,
 }
 
 /// A request that the agent should have answered by now.
@@ -227,6 +246,12 @@ pub struct State {
     pub ownership: Shared<Ownership>,
     /// Questions that wait, by permission id; rows.
     pub pending: Shared<BTreeMap<String, Pending>>,
+    /// What is under way about them. A new daemon begins anew, and lets no rule answer what it finds.
+    pub watched: BTreeMap<String, Watched>,
+    /// What becomes of questions, as configured.
+    pub policy: ApprovalPolicy,
+    /// Whether there are standing rules that may answer.
+    pub judges: bool,
     /// Frames the runner has not logged, by number; rows.
     pub outbox: Shared<BTreeMap<u64, Vec<u8>>>,
     /// Idempotency keys: the record and when, in milliseconds; rows.
@@ -308,6 +333,10 @@ impl State {
             decided: VecDeque::new(),
             crashes: Vec::new(),
             noted_ms: 0,
+            created_by: plan.created_by,
+            rules: Vec::new(),
+            rules_made: 0,
+            approvals: plan.approvals,
         };
         Self::of(body, epoch, now_ms)
     }
@@ -325,6 +354,9 @@ impl State {
             .into(),
             body: body.into(),
             pending: Shared::default(),
+            watched: BTreeMap::new(),
+            policy: ApprovalPolicy::default(),
+            judges: false,
             outbox: Shared::default(),
             keys: Shared::default(),
             head: 0,
@@ -342,6 +374,15 @@ impl State {
             option_waiters: BTreeMap::new(),
             removed: None,
             unreadable: false,
+        }
+    }
+
+    /// Whose it is: the identity of its owner or, while nobody owns it, of whoever made it.
+    pub fn person(&self) -> Option<&str> {
+        let owner = self.ownership.owner.and_then(|owner| self.ownership.seats.get(&owner));
+        match owner {
+            Some(seat) => seat.identity.as_deref(),
+            None => self.body.created_by.as_deref(),
         }
     }
 
@@ -408,6 +449,7 @@ impl State {
             info,
             members: self.ownership.in_order().into_iter().map(member).collect(),
             launch: serde_json::to_value(&self.body.launch).unwrap_or_default(),
+            rules: self.body.rules.clone(),
             queue: self.body.queue.iter().cloned().collect(),
         }
     }
@@ -441,7 +483,8 @@ impl State {
     pub fn next_deadline_ms(&self) -> Option<i64> {
         let stop = self.body.stopping.as_ref().and_then(|stopping| stopping.cancel_until_ms);
         let awaited = self.awaited.and_then(|awaited| awaited.until_ms);
-        [stop, awaited, self.ownership.next_deadline_ms()].into_iter().flatten().min()
+        let question = self.watched.values().filter_map(|watched| watched.until_ms).min();
+        [stop, awaited, question, self.ownership.next_deadline_ms()].into_iter().flatten().min()
     }
 
     /// Keeps the last words of the conversation: one line, short. Chunks of one line are joined; a new line, or the

@@ -3,6 +3,7 @@
 //! Invariant: everything a client will ever see of the change is in `Out`; nothing here reads a clock or a file.
 
 use super::{
+    approvals::Resolution,
     event::{Effect, Event, Notice, Reply, Tag},
     state::{Awaited, Goal, KEY_KEPT_MS, KEY_LIFE_MS, MAX_OUTBOX, SLEPT_MS, State, Stopping, Turn},
 };
@@ -224,6 +225,7 @@ impl Step<'_> {
             seat.away_until_ms = Some(self.now + COME_BACK_MS);
         }
         self.rebase();
+        self.restore_questions();
         if self.s.body.running {
             self.s.link = Link::Adopting;
         } else if self.s.head == 0 && self.s.body.generation == 0 {
@@ -299,7 +301,7 @@ impl Step<'_> {
     pub fn resting_state(&self) -> SessionState {
         if !self.s.body.codec.ready {
             self.s.body.state
-        } else if !self.s.pending.is_empty() {
+        } else if self.waits_for_people() {
             SessionState::WaitingPermission
         } else if self.s.body.turn.is_some() {
             SessionState::Processing
@@ -314,18 +316,14 @@ impl Step<'_> {
             if outcome != Outcome::Withdrawn {
                 self.send(|codec, out| codec.answer(&pending.rpc_id, None, out));
             }
-            self.decided(
-                &permission_id,
-                by.map_or("the session", |by| by.label.as_deref().unwrap_or("another client")),
-            );
-            self.record(fact::PermissionResolved {
+            let who = by.map_or("the session", |by| by.label.as_deref().unwrap_or("another client"));
+            self.resolved(
                 permission_id,
+                &pending,
                 outcome,
-                by: by.cloned(),
-                option_id: None,
-                rule: None,
-                message: None,
-            });
+                who,
+                Resolution { by: by.cloned(), ..Resolution::default() },
+            );
         }
     }
 
@@ -489,6 +487,7 @@ impl Step<'_> {
             self.stop_now();
         }
         self.overdue();
+        self.expire();
     }
 
     /// A client's seat is given up; the last one to leave sets off the orphan policy.
@@ -496,6 +495,7 @@ impl Step<'_> {
         let had = self.s.ownership.seats.contains_key(&client);
         let passed = self.s.ownership.leave(client, self.wall);
         self.passed(passed);
+        self.deny_detached();
         let armed = self.s.ownership.armed;
         if had && armed && self.s.ownership.seats.is_empty() && !self.s.body.state.is_ended() {
             match self.s.body.orphan_policy {

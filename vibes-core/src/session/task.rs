@@ -21,6 +21,7 @@ use crate::{
     caught, clock,
     journal::{Feed, Place, SessionNo, StoreError, Tails, Writer},
     points::{self, Point},
+    rules::Judge,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -81,6 +82,8 @@ pub struct Surroundings {
     pub fence: u64,
     /// The whole environment of an agent, from its name and what the client sent, if one did.
     pub environment: Environment,
+    /// What answers without a person.
+    pub judge: Arc<Judge>,
     /// Tells the tasks to let go.
     pub stop: CancellationToken,
     /// Hears of a session whose task panicked.
@@ -194,6 +197,8 @@ enum Held {
 
 struct Task {
     at: Surroundings,
+    /// Its own inbox, for what it hears from the rules. Weak: the door is what keeps a session served.
+    door: mpsc::WeakSender<Box<Request>>,
     no: SessionNo,
     state: State,
     saved: Saved,
@@ -236,12 +241,13 @@ struct Task {
 pub fn spawn(
     at: Surroundings,
     no: SessionNo,
-    state: State,
+    mut state: State,
     stored: Option<Place>,
     env: Option<BTreeMap<String, String>>,
     tracker: &tokio_util::task::TaskTracker,
 ) -> SessionHandle {
     let (inbox, requests) = mpsc::channel(INBOX);
+    state.policy = at.judge.policy(&state.body.agent);
     let feed = Feed::new(state.head, &at.tails);
     let summary = Arc::new(RwLock::new(Arc::new(state.info())));
     let handle = SessionHandle {
@@ -256,6 +262,7 @@ pub fn spawn(
     let fresh = stored.is_none();
     let saved = stored.map_or_else(|| Saved::of(&state), |place| Saved::read(&state, place));
     let task = Task {
+        door: handle.inbox.downgrade(),
         at,
         no,
         saved,
@@ -581,7 +588,8 @@ mod tests {
         let feed = Feed::new(0, &Arc::default());
         let handle =
             SessionHandle { id: state.body.id, no: 1, feed, inbox, summary, given_up: Default::default() };
-        let caller = Caller { client: ClientId::random(), identity: None, pid: None, token_hash: None };
+        let caller =
+            Caller { client: ClientId::random(), identity: None, pid: None, token_hash: None, surface: None };
         for _ in 0..2 * INBOX {
             drop(handle.ask(&caller, Command::Look, None));
         }

@@ -40,7 +40,7 @@ pub fn hello(connection: &Arc<Connection>, request_id: Option<String>, body: Hel
     let grace_ms = body.grace_ms.unwrap_or(0).min(MAX_GRACE_MS) as i64;
     let heartbeat = body.heartbeat_ms.map(|ms| Duration::from_millis(ms.max(MIN_HEARTBEAT_MS)));
     let resume = body.client_id.zip(body.resume_token);
-    match connection.introduce(resume, body.identity, grace_ms, heartbeat) {
+    match connection.introduce(resume, &body.client, body.identity, grace_ms, heartbeat) {
         Ok((client_id, resume_token)) => Answer::Now(Message::Welcome {
             request_id,
             protocol: PROTOCOL_VERSION,

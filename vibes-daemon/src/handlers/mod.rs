@@ -1,4 +1,5 @@
 //! What each request does. Thin: a handler finds the session, asks it, and puts the reply into words.
 
 pub mod daemon;
+pub mod rules;
 pub mod session;

@@ -13,7 +13,7 @@ use vibes_core::{
     agent::launch::{self, LaunchError},
     ownership::Joiner,
     session::{
-        Command, Plan, Reply, SessionHandle,
+        ApprovalPolicy, Command, Plan, Reply, SessionHandle,
         event::{Looked, MetadataUpdate},
     },
     sessions::{Wanted, store_error},
@@ -193,6 +193,8 @@ async fn try_create(
         env_names: env.keys().cloned().collect(),
         umask: body.umask,
         once: body.once,
+        created_by: connection.caller().identity,
+        approvals: ApprovalPolicy { deadline_s: body.approval_deadline_s, detached: body.detached },
     };
     let (handle, _) = server.sessions.create(plan, key.clone(), Some(body.env)).await?;
     drop(reserved);
@@ -400,6 +402,8 @@ pub fn update(connection: &Arc<Connection>, request_id: RequestId, body: UpdateS
             ttl_s: body.ttl_s,
             orphan_policy: body.orphan_policy,
             pinned: body.pinned,
+            approval_deadline_s: body.approval_deadline_s,
+            detached: body.detached,
         };
         // Reserved until the session has it, so that two renamings cannot both win.
         let reserved = connection.server.sessions.reserve(name.as_deref(), Some(handle.id));

@@ -187,6 +187,8 @@ impl Bridge {
             ttl_s: None,
             env,
             umask: place::umask(),
+            approval_deadline_s: None,
+            detached: None,
             once: false,
             // Joined in a moment, from the first record on, as after every loss of the connection.
             subscribe: false,
@@ -303,6 +305,7 @@ impl Bridge {
                     message: None,
                     updated_input: None,
                     answers: None,
+                    for_session: None,
                 };
                 let then = Then::Decided(session, permission.permission_id.clone());
                 self.ask(response, then);

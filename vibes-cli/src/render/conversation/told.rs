@@ -7,7 +7,7 @@ use crate::render::markdown::Markdown;
 use crate::render::wrap;
 use crate::sanitize;
 use vibes_protocol::model::fact::{Actor, Input, PermissionResolved, StateChanged, TurnEnded};
-use vibes_protocol::model::{Outcome, SessionState, TurnOutcome};
+use vibes_protocol::model::{How, Outcome, SessionState, TurnOutcome};
 
 impl Conversation {
     pub(super) fn input(&mut self, input: &Input) {
@@ -54,7 +54,12 @@ impl Conversation {
     pub(super) fn resolved(&mut self, resolved: &PermissionResolved) {
         let paint = self.style.paint;
         let who = match (&resolved.rule, &resolved.by) {
-            (Some(rule), _) => format!(" by the rule {rule}"),
+            (Some(rule), _) => {
+                let of =
+                    if resolved.how == Some(How::SessionRule) { "the session's rule" } else { "the rule" };
+                format!(" by {of} {}", crate::sanitize::line(rule))
+            }
+            (None, None) if resolved.how == Some(How::Detached) => ": nobody was there to answer".to_owned(),
             (None, Some(by)) => format!(" by {}", self.who(by)),
             (None, None) => String::new(),
         };

@@ -5,14 +5,15 @@
 
 use super::{
     COLLECT_EVERY, Caller, CodedError, Command, Effect, ErrorCode, Event, Held, Instant, Launch, Link,
-    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, RETIRE, Reply, STORE_RETRY, State, StoreError, Tag,
-    Task,
+    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, RETIRE, Reply, Request, STORE_RETRY, State,
+    StoreError, Tag, Task, oneshot,
 };
 use crate::{
     agent::launch,
     clock,
     journal::{Append, Change, Slab, group},
     points::{self, Point},
+    rules::Judgement,
     session::step::{LADDER_MS, Out, step},
 };
 use sha2::{Digest, Sha256};
@@ -20,8 +21,10 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
-use vibes_protocol::model::SessionState;
+use vibes_protocol::model::{Permission, SessionState};
 
+/// How long the rules may take before a person is asked instead.
+const JUDGING: std::time::Duration = std::time::Duration::from_secs(5);
 /// The tag of a command that nobody waits for.
 const UNASKED: Tag = 0;
 
@@ -61,6 +64,7 @@ impl Task {
     pub(super) async fn commit(&mut self, events: Vec<Event<'_>>, sync: bool) -> bool {
         let now = clock::now();
         let mut next = self.state.clone();
+        next.judges = self.at.judge.applies(next.person());
         let mut out = Out::default();
         let mut asked = Vec::new();
         // What is owed comes before what came after it, and makes the same frames of the same numbers again.
@@ -260,6 +264,7 @@ impl Task {
                     }
                     points::hit(Point::CloseDirRemoved);
                 }
+                Effect::Judge(permission) => self.ask_rules(*permission),
                 Effect::Pack => self.at.writer.pack(self.no, self.state.head),
             }
         }
@@ -278,6 +283,40 @@ impl Task {
         self.up = false;
         self.starting =
             Some(tokio::spawn(async move { launch::spawn(&yard, &session, generation, &launch).await }));
+    }
+
+    /// Asks the rules, beside everything else: they look at files, and a file system may take its time. What they say
+    /// comes in like any other request; a store that refuses it is asked again, because the agent waits.
+    fn ask_rules(&self, permission: Permission) {
+        let (judge, door) = (self.at.judge.clone(), self.door.clone());
+        let (agent, own) = (self.state.body.agent.clone(), self.state.body.rules.clone());
+        let person = self.state.person().map(str::to_owned);
+        let permission_id = permission.permission_id.clone();
+        tokio::spawn(async move {
+            let judged = tokio::task::spawn_blocking(move || {
+                judge.judge(&agent, person.as_deref(), &own, &permission)
+            });
+            let judgement = match tokio::time::timeout(JUDGING, judged).await {
+                Ok(Ok(judgement)) => judgement,
+                Ok(Err(_)) | Err(_) => Judgement::ask(),
+            };
+            loop {
+                let Some(inbox) = door.upgrade() else { return };
+                let judgement = Box::new(judgement.clone());
+                let command = Command::Judged { permission_id: permission_id.clone(), judgement };
+                let (reply, answer) = oneshot::channel();
+                let _ = inbox
+                    .send(Box::new(Request { caller: Caller::nobody(), command, env: None, reply }))
+                    .await;
+                drop(inbox);
+                match answer.await {
+                    Ok(Err(error)) if matches!(error.code, ErrorCode::StoreFull | ErrorCode::StoreFailed) => {
+                        tokio::time::sleep(STORE_RETRY).await;
+                    }
+                    _ => return,
+                }
+            }
+        });
     }
 
     pub(super) fn order(&self, order: Order) {

@@ -38,7 +38,13 @@ pub fn id(client: u128) -> ClientId {
 }
 
 pub fn caller(client: u128) -> Caller {
-    Caller { client: id(client), identity: Some(format!("seat{client}")), pid: Some(7), token_hash: None }
+    Caller {
+        client: id(client),
+        identity: Some(format!("seat{client}")),
+        pid: Some(7),
+        token_hash: None,
+        surface: None,
+    }
 }
 
 pub fn joiner(client: u128, role: Role) -> Joiner {
@@ -65,6 +71,8 @@ pub fn plan() -> Plan {
         env_names: Vec::new(),
         umask: None,
         once: false,
+        created_by: None,
+        approvals: Default::default(),
     }
 }
 

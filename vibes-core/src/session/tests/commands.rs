@@ -70,6 +70,8 @@ fn metadata_is_changed_whole_and_counted() {
             ttl_s: Some(Some(60)),
             orphan_policy: Some(OrphanPolicy::Remove),
             pinned: Some(true),
+            approval_deadline_s: None,
+            detached: None,
         }),
     );
     assert_eq!(case.kinds(), ["renamed", "metadata_changed"]);

@@ -71,6 +71,9 @@ pub struct AgentInfo {
     /// Names of variables that a client should send besides those that every agent gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
+    /// Content blocks that prompts may have besides `text` and `resource_link`: `image`, `audio`, `resource`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepts: Vec<String>,
 }
 
 /// A file of standing rules in force.

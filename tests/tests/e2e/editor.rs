@@ -101,6 +101,41 @@ fn a_prompt_streams_and_ends_with_its_own_turn() {
 }
 
 #[test]
+fn what_a_prompt_holds_reaches_the_agent_as_it_is() {
+    let env = TestEnv::new();
+    let command = format!("{} --log {}", env.binary("fake-agent").display(), env.path("fake.log"));
+    let words: Vec<&str> = command.split_whitespace().collect();
+    fs::create_dir_all(env.path("cfg/vibes")).unwrap();
+    let config =
+        format!("[agents.seeing]\ncommand = {}\naccepts = [\"image\", \"resource\"]\n", json!(words));
+    fs::write(env.path("cfg/vibes/config.toml"), config).unwrap();
+    for (agent, sees) in [("fake", false), ("seeing", true)] {
+        let Some(mut editor) = Editor::spawn(&env, &["acp", "--agent", agent]) else { return };
+        let answer = editor.request("initialize", json!({"protocolVersion": 1}));
+        let told = json!({"image": sees, "audio": false, "embeddedContext": sees});
+        assert_eq!(answer["agentCapabilities"]["promptCapabilities"], told);
+        let session = editor.create(&env);
+        let prompt = json!([
+            {"type": "text", "text": "say seen"},
+            {"type": "image", "mimeType": "image/png", "data": "iVBORw0KGgo="},
+            {"type": "resource_link", "uri": "file:///a%20b.rs", "name": "a b.rs"},
+            {"type": "resource", "resource": {"uri": "file:///c.rs", "text": "fn c() {}", "mimeType": "text/x-rust"}},
+        ]);
+        editor.request("session/prompt", json!({"sessionId": session, "prompt": prompt}));
+        let heard = env.heard();
+        let lines = heard.iter().filter_map(|entry| serde_json::from_str::<Value>(&entry.line).ok());
+        let prompts: Vec<Value> = lines.map(|mut line| line["params"]["prompt"].take()).collect();
+        assert!(prompts.contains(&prompt), "{prompts:?}");
+        // And it is what another editor is told of it.
+        let mut second = editor!(&env);
+        second.load(&env, &session);
+        let told = second.updates(&session);
+        let blocks: Vec<&Value> = told.iter().take(4).map(|update| &update["content"]).collect();
+        assert_eq!(json!(blocks), prompt);
+    }
+}
+
+#[test]
 fn turns_that_fail_are_errors_with_words() {
     let env = TestEnv::started();
     let mut editor = editor!(&env);
@@ -269,6 +304,12 @@ fn a_second_editor_loads_the_history_and_a_third_resumes_without_it() {
     assert_eq!((third.stopped(tag).as_str(), third.text(&session).as_str()), ("end_turn", "four"));
     let gone = json!({"sessionId": "3fa9c1d2-0000-4000-8000-000000000000", "cwd": "/", "mcpServers": []});
     assert_eq!(third.refused("session/load", gone).0, -32002);
+    // One that has ended can still be read.
+    env.vibes(&["kill", &session]).ok();
+    let mut fourth = editor!(&env);
+    fourth.load(&env, &session);
+    assert_eq!(fourth.text(&session), "onetwothreefour");
+    assert_eq!(fourth.request("session/list", json!({}))["sessions"], json!([]));
 }
 
 #[test]

@@ -230,6 +230,7 @@ mod tests {
             description: "runs commands".to_owned(),
             installed: true,
             env: Vec::new(),
+            accepts: Vec::new(),
         };
         assert!(agents(&[agent], Paint::PLAIN)[1].contains("shell  Shell  yes        runs commands"));
         let sample = Status {

@@ -70,6 +70,7 @@ pub fn agents(connection: &Arc<Connection>, request_id: Option<String>) -> Answe
             name: agent.name.clone().unwrap_or_else(|| id.clone()),
             description: agent.description.clone().unwrap_or_else(|| agent.command.join(" ")),
             env: agent.pass_env.clone(),
+            accepts: agent.accepts.clone(),
             installed: launch::find_program(&agent.command[0], path, "/").is_ok(),
         })
         .collect();

@@ -123,6 +123,8 @@ impl Bridge {
 
     /// The agent of new sessions, from those that there are.
     pub(super) fn choose(&mut self, agents: Vec<AgentInfo>) -> Served {
+        self.agents = agents;
+        let agents = &self.agents;
         let wanted = match &self.wanted.0 {
             Some(named) => vec![named.as_str()],
             None => PREFERRED.to_vec(),
@@ -147,12 +149,19 @@ impl Bridge {
             (None, Some(agent)) => format!("vibes: {}", agent.name),
             (None, None) => "vibes".to_owned(),
         };
+        let served = match &self.fixed {
+            Some(session) => self.agents.iter().find(|agent| agent.id == session.agent),
+            None => self.agent.as_ref(),
+        };
+        let accepts = |kind: &str| served.is_some_and(|agent| agent.accepts.iter().any(|one| one == kind));
         json!({
             "protocolVersion": ACP_VERSION,
             "agentInfo": {"name": "vibes", "title": title, "version": env!("CARGO_PKG_VERSION")},
             "agentCapabilities": {
                 "loadSession": true,
-                "promptCapabilities": {"image": false, "audio": false, "embeddedContext": false},
+                "promptCapabilities": {
+                    "image": accepts("image"), "audio": accepts("audio"), "embeddedContext": accepts("resource"),
+                },
                 "mcpCapabilities": {"http": false, "sse": false},
                 "sessionCapabilities": {"list": {}, "resume": {}},
             },

@@ -97,6 +97,8 @@ struct Bridge {
     /// The agent of new sessions, and the one session that is served, as named on the command line.
     wanted: (Option<String>, Option<String>),
     agent: Option<AgentInfo>,
+    /// All that there are.
+    agents: Vec<AgentInfo>,
     fixed: Option<SessionInfo>,
     /// What the editor calls itself, once it has said.
     editor: Option<String>,
@@ -120,6 +122,7 @@ impl Bridge {
         Self {
             wanted: (agent, session),
             agent: None,
+            agents: Vec::new(),
             fixed: None,
             editor: None,
             introduced: false,

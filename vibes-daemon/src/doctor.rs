@@ -34,7 +34,7 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match paths::private_dir(dir.root()) {
-        Ok(()) => say(true, format!("state directory {} is private", dir.root().display())),
+        Ok(_) => say(true, format!("state directory {} is private", dir.root().display())),
         Err(error) => say(false, format!("{error:#}")),
     }
     if let Some(why) = paths::unfit(&dir) {

@@ -7,7 +7,10 @@ use anyhow::{Context, bail};
 use rustix::fs::{Mode, OFlags};
 use std::{
     fs,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt},
+    },
     path::{Path, PathBuf},
 };
 use vibes_protocol::paths::{STATE_DIR_VAR, StateDir};
@@ -31,8 +34,25 @@ pub fn config_file() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "vibes").map(|dirs| dirs.config_dir().join("config.toml"))
 }
 
+/// A directory as it was when it was checked.
+pub struct Place {
+    path: PathBuf,
+    dir: OwnedFd,
+}
+
+impl Place {
+    /// Refuses a path that leads elsewhere by now: what was opened by it since may be somebody else's.
+    pub fn is_unchanged(&self) -> anyhow::Result<()> {
+        let (then, now) = (rustix::fs::fstat(&self.dir)?, rustix::fs::lstat(&self.path));
+        if now.is_ok_and(|now| (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)) {
+            return Ok(());
+        }
+        bail!("{} was replaced while the daemon started: look who may do that", self.path.display())
+    }
+}
+
 /// Makes the directory if it is not there, and checks that it is private to this user.
-pub fn private_dir(path: &Path) -> anyhow::Result<()> {
+pub fn private_dir(path: &Path) -> anyhow::Result<Place> {
     if fs::symlink_metadata(path).is_err() {
         fs::DirBuilder::new()
             .recursive(true)
@@ -63,7 +83,7 @@ pub fn private_dir(path: &Path) -> anyhow::Result<()> {
         rustix::fs::fchmod(&dir, Mode::RWXU)
             .with_context(|| format!("cannot make {} private", path.display()))?;
     }
-    Ok(())
+    Ok(Place { path: path.to_owned(), dir })
 }
 
 /// What is wrong with the file system that the state directory lies on, if that is known to be unfit.

@@ -79,7 +79,7 @@ pub struct Server {
 pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let dir = config.dir.clone();
     let descriptors = Descriptors::raise();
-    paths::private_dir(dir.root())?;
+    let place = paths::private_dir(dir.root())?;
     let _instance = Instance::take(&dir)?;
     points::hit(Point::LockTaken);
     paths::private_dir(&dir.runners())?;
@@ -87,6 +87,8 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let opened = journal::open(&dir.store(), &host::boot_id(), clock::wall_ms())
         .context("the store cannot be opened")?;
     points::hit(Point::StoreOpened);
+    // Lock, log, store: all of it lies where it was looked at; and once more before anybody is served.
+    place.is_unchanged()?;
     let (epoch, fence, unclean, mut problems) =
         (opened.epoch, opened.fence, opened.unclean, opened.told.clone());
     problems.extend(paths::unfit(&dir));
@@ -122,6 +124,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let recovered = sessions.recover()?;
     problems.extend(recovered.told);
     clients.remember(recovered.clients);
+    place.is_unchanged()?;
     let door = Door::bind(&dir.socket())?;
     points::hit(Point::BindDone);
     let server = Arc::new(Server {

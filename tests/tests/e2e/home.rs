@@ -25,7 +25,8 @@ use std::{
     thread,
 };
 use vibes_protocol::paths::StateDir;
-use vibes_tests::TestEnv;
+use vibes_runner::points::Point;
+use vibes_tests::{TestEnv, points::Hook};
 
 /// Nobody, as most systems number it.
 const NOBODY: u32 = 65_534;
@@ -167,6 +168,35 @@ fn fault_84_a_place_that_becomes_a_link_to_another_users_hears_nothing_whenever_
     let made: Vec<_> =
         fs::read_dir(&decoy).expect("it is there").flatten().map(|entry| entry.path()).collect();
     assert_eq!(made, [socket], "nothing was made there");
+}
+
+/// Swaps the place for another one while a daemon that starts holds at a point.
+fn swapped_at(point: Point) {
+    let env = TestEnv::new();
+    let (place, decoy) = (env.state().root().to_owned(), env.root().join("decoy"));
+    for dir in [&place, &decoy] {
+        fs::create_dir_all(dir.join("run")).expect("a directory can be made");
+        chmod(dir, 0o700);
+        chmod(&dir.join("run"), 0o700);
+    }
+    let hook = Hook::holding(&env, point, Some(1));
+    let start = env.spawn_vibes(&["daemon", "start"], "", &hook.variables());
+    let held = hook.held();
+    renameat_with(CWD, &place, CWD, &decoy, RenameFlags::EXCHANGE).expect("both are there");
+    held.say("go");
+    let ran = start.wait();
+    assert_ne!(ran.code, 0);
+    assert!(ran.stderr.contains("was replaced while the daemon started"), "{}", ran.stderr);
+    assert!(!env.state().socket().exists(), "nobody is served there");
+    renameat_with(CWD, &place, CWD, &decoy, RenameFlags::EXCHANGE).expect("both are there");
+    env.vibes(&["ls"]).ok();
+}
+
+#[test]
+#[cfg_attr(not(feature = "points"), ignore = "needs programs with points")]
+fn fault_84_a_place_that_is_replaced_while_a_daemon_starts_is_not_served() {
+    swapped_at(Point::LockTaken);
+    swapped_at(Point::StoreOpened);
 }
 
 #[test]

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""A scripted model for real coding agents, on 127.0.0.1 only: just enough of the OpenAI Responses API, and of the
-Anthropic Messages API (anthropic.py).
+"""A scripted model for real coding agents, on 127.0.0.1 only: just enough of four vendors' APIs (dialects/).
 
 Usage: model.py LOG. Prints its port and serves until standard input ends, so that it never outlives who started it.
 
 It has no memory: what it answers is decided by the request alone. Directives in the last message of the user are
 performed one per call of the model, in order; after the last one a closing text quotes the last tool result.
 
-  [[run: COMMAND]]          call the agent's shell tool so that the agent asks a person
-  [[call: NAME: {JSON}]]    call a tool by its name (Messages API)
+  [[run: COMMAND]]          call the agent's shell tool, outside of its sandbox where it has one: the agent asks a person
+  [[call: NAME: {JSON}]]    call a tool by its name
   [[think: TEXT]]           think first (Messages API)
   [[stream: N]]             say N numbered words
   [[until: PATH]]           say numbered words until a file exists
@@ -17,11 +16,16 @@ performed one per call of the model, in order; after the last one a closing text
   [[garbage]]               answer with what is no answer
   [[nothing]]               answer nothing until the agent hangs up
 
+A call that offers no tool is the agent's own housekeeping (a title, a summary): it gets an answer and is logged apart.
+It is a proxy, too, that lets nobody through and says who wanted to be reached.
+
 LOG gets two lines of JSON per call. When it comes:
   {"n", "messages": [[role, text], ...], "results": [text, ...]}   results of tools since the last message of the user
 and when it is answered, with what was said and whether the agent was there to hear all of it:
-  {"n", "said": text, "whole": bool}
+  {"n", "said": text, "whole": bool, "status": HTTP status, 0 where it was none}
+and one for everything else: {"aside": path} and {"reached": host}.
 """
+import gzip
 import itertools
 import json
 import pathlib
@@ -32,11 +36,15 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import anthropic
+sys.dont_write_bytecode = True
+from dialects import chat, gemini, messages, responses  # noqa: E402
 
+DIALECTS = [responses, messages, chat, gemini]
 DIRECTIVE = re.compile(r"\[\[(run|call|think|stream|until|fail|garbage|nothing)(?:: (.*?))?\]\](?!\])", re.S)
 # What agents add to the conversation by themselves, in the role of the user.
-CONTEXT = re.compile(r"<(environment_context|user_instructions|turn_aborted|permissions instructions)>.*?</\1>", re.S)
+CONTEXT = re.compile(
+    r"<(environment_context|user_instructions|turn_aborted|permissions instructions|system-reminder|session_context)>"
+    r".*?</\1>", re.S)
 
 
 class Log:
@@ -52,49 +60,56 @@ class Log:
             self.file.flush()
 
 
-def text_of(content):
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.get("text", "") for part in content or [])
-
-
-def read(body):
-    """The conversation so far and the results of tools since the last message of the user."""
-    messages, results = [], []
-    for item in body.get("input", []):
-        kind, role = item.get("type", "message"), item.get("role")
-        if kind == "message" and role in ("user", "assistant"):
-            text = CONTEXT.sub("", text_of(item.get("content"))).strip()
-            if text:
-                messages.append([role, text])
-                results = results if role == "assistant" else []
-        elif kind == "function_call_output":
-            results.append(text_of(item.get("output")))
-    return messages, results
+def conversation(items):
+    """From what a dialect reads, ("user" | "assistant" | "tool", text) in order: the messages without what agents add to
+    them, and the results of tools since the last message of the user."""
+    said, results = [], []
+    for role, text in items:
+        if role == "tool":
+            results.append(text)
+            continue
+        text = CONTEXT.sub("", text).strip()
+        if text:
+            said.append([role, text])
+            results = results if role == "assistant" else []
+    return said, results
 
 
 def shell_call(tools, command):
     """A call of the shell tool that is offered, as its schema wants it."""
-    for tool in tools:
-        properties = (tool.get("parameters") or {}).get("properties") or {}
-        if tool.get("type") == "function" and "sandbox_permissions" in properties:
-            key = "cmd" if "cmd" in properties else "command"
-            arguments = {key: command, "sandbox_permissions": "require_escalated", "justification": "the test asks"}
-            if "yield_time_ms" in properties:
-                arguments["yield_time_ms"] = 30_000  # the most: a command that waits for the test is one call
-            return tool["name"], arguments
-    raise ValueError("no shell tool is offered: %s" % [tool.get("name") for tool in tools])
+    for name, schema in tools:
+        properties = (schema or {}).get("properties") or {}
+        key = next((key for key in ("cmd", "command") if key in properties), None)
+        # Sandboxed shells can be asked to step out; the others are known by name.
+        if key is None or not ("sandbox_permissions" in properties or name.lower() in ("bash", "run_shell_command")):
+            continue
+        arguments = {key: command}
+        if "sandbox_permissions" in properties:
+            arguments.update(sandbox_permissions="require_escalated", justification="the test asks")
+        if "yield_time_ms" in properties:
+            arguments["yield_time_ms"] = 30_000  # the most: a command that waits for the test is one call
+        if "description" in properties:
+            arguments["description"] = "what the test asks for"
+        return name, arguments
+    raise ValueError("no shell tool is offered: %s" % [name for name, _ in tools])
 
 
-def words(prompt, results):
-    """Yields the words of the answer; a pair is a thought, or at the end a tool to call."""
+def named_call(argument):
+    name, _, given = argument.partition(": ")
+    return name, json.loads(given)
+
+
+def words(prompt, results, tools):
+    """Yields the words of the answer; what is no word is ("think", TEXT) or, at the end, ("call", TOOL, ARGUMENTS)."""
     steps = DIRECTIVE.findall(prompt)
     calls = [step for step in steps if step[0] in ("run", "call")]
     if not results:
         yield from (step for step in steps if step[0] == "think")
     if len(results) < len(calls):
         yield from ("I ", "will ", "run ", "it. ")
-        yield calls[len(results)]
+        kind, argument = calls[len(results)]
+        name, given = shell_call(tools, argument) if kind == "run" else named_call(argument)
+        yield "call", name, given
         return
     for kind, argument in steps:
         if kind == "stream":
@@ -110,109 +125,121 @@ def words(prompt, results):
     yield from re.findall(r"\S+\s*", closing)
 
 
+def heard(pieces, said):
+    """The pieces, each noted once the next one is asked for: then it went out."""
+    for piece in pieces:
+        yield piece
+        if isinstance(piece, str):
+            said.append(piece)
+
+
+def failure(prompt):
+    """The HTTP status that is told to come, 0 for an answer that is none."""
+    for kind, argument in DIRECTIVE.findall(prompt):
+        status, _, path = argument.partition(" until ")
+        if kind == "fail" and not (path and pathlib.Path(path).exists()):
+            return int(status)
+        if kind in ("garbage", "nothing"):
+            return 0
+    return 200
+
+
 class Model(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments):
         pass
 
+    def do_CONNECT(self):
+        self.server.log.write(reached=self.path)
+        self.reply(403, {"error": {"message": "nobody is let through"}})
+
+    def do_HEAD(self):
+        self.reply(200, None)
+
     def do_GET(self):
-        self.reply(200, {"object": "list", "data": []})
+        # With a whole address it is meant for a proxy.
+        if self.path.startswith("http:"):
+            return self.do_CONNECT()
+        self.reply(200, {"object": "list", "data": [], "models": []})
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        path = self.path.split("?")[0]
-        if path.endswith("/count_tokens"):
-            return self.reply(200, {"input_tokens": 1})
-        dialects = {"responses": (read, self.answer), "messages": (anthropic.read, self.message)}
-        if path.rsplit("/", 1)[-1] not in dialects:
-            return self.reply(404, {"error": {"message": "only the Responses and the Messages API are served"}})
-        reader, answer = dialects[path.rsplit("/", 1)[-1]]
-        messages, results = reader(body)
+        body, path = self.body(), self.path.split("?")[0]
+        dialect = next((dialect for dialect in DIALECTS if dialect.serves(path)), None)
+        if dialect is None:
+            self.server.log.write(aside=path)
+            # Agents that count tokens first are content with any number.
+            return self.reply(200, {"input_tokens": 1, "totalTokens": 1})
+        items, tools = dialect.read(body)
+        said, results = conversation(items)
+        streams = dialect.streams(path, body)
+        if not tools:
+            self.server.log.write(aside=path)
+            return self.answer(dialect, 0, body, streams, iter([dialect.aside(body)]))
         number = next(self.server.numbers)
-        self.server.log.write(n=number, messages=messages, results=results)
-        prompt = next((text for role, text in reversed(messages) if role == "user"), "")
-        said, whole = [], False
+        self.server.log.write(n=number, messages=said, results=results)
+        prompt = next((text for role, text in reversed(said) if role == "user"), "")
+        words_out, whole, status = [], False, 200
         try:
-            if not self.refuses(DIRECTIVE.findall(prompt)):
-                answer(number, body, words(prompt, results), said)
+            status = failure(prompt)
+            if status == 200:
+                self.answer(dialect, number, body, streams, heard(words(prompt, results, tools), words_out))
+            elif status > 0:
+                self.reply(status, dialect.error(status, "the model fails as it was told"))
+            elif "[[garbage]]" in prompt:
+                self.garbage()
+            else:
+                select.select([self.connection], [], [])  # readable when the agent has hung up
+                raise OSError
             whole = True
         except OSError:
             self.close_connection = True  # the agent hung up
         finally:
-            self.server.log.write(n=number, said="".join(said), whole=whole)
+            self.server.log.write(n=number, said="".join(words_out), whole=whole, status=status)
 
-    def refuses(self, steps):
-        """Whether the answer is none; it was given then."""
-        for kind, argument in steps:
-            status, _, path = argument.partition(" until ")
-            if kind == "fail" and not (path and pathlib.Path(path).exists()):
-                error = {"type": anthropic.ERRORS.get(int(status), "api_error"), "message": "the model fails as it was told"}
-                self.reply(int(status), {"type": "error", "error": error})
-            elif kind == "garbage":
-                self.reply(200, "this is no answer of a model")
-            elif kind == "nothing":
-                select.select([self.connection], [], [])  # readable when the agent has hung up
-                raise OSError
-            else:
-                continue
-            return True
-        return False
+    def body(self):
+        if "chunked" in self.headers.get("transfer-encoding", ""):
+            data = b""
+            while size := int(self.rfile.readline(), 16):
+                data += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            data = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.headers.get("content-encoding") == "gzip":
+            data = gzip.decompress(data)
+        return json.loads(data or b"{}")
 
     def reply(self, status, body):
-        data = json.dumps(body).encode()
+        data = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
-    def begin(self):
+    def garbage(self):
+        data = b"\x00\xff{not a protocol]\r\n\r\ndata: [}\n\n"
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def answer(self, dialect, number, body, streams, pieces):
+        if not streams:
+            return self.reply(200, dialect.whole(number, body, list(pieces)))
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-
-    def message(self, number, body, pieces, said):
-        """The same for the Messages API."""
-        if not body.get("stream"):
-            return self.reply(200, anthropic.whole(number, body, pieces, said))
-        self.begin()
-        for kind, fields in anthropic.events(number, body, pieces, said):
-            self.event(kind, **fields)
+        for kind, event in dialect.stream(number, body, pieces):
+            data = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
+            data = ("event: %s\n" % kind if kind else "") + "data: %s\n\n" % data
+            data = data.encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
-
-    def answer(self, number, body, pieces, said):
-        """Streams one message and perhaps a tool call. `said` gets each word that went out."""
-        self.begin()
-        response = {"id": "resp_%d" % number, "object": "response", "status": "in_progress", "output": []}
-        message = {"type": "message", "id": "msg_%d" % number, "role": "assistant", "content": []}
-        self.event("response.created", response=response)
-        self.event("response.output_item.added", output_index=0, item=message)
-        items = []
-        for piece in pieces:
-            if isinstance(piece, tuple):
-                if piece[0] != "run":
-                    continue
-                name, arguments = shell_call(body.get("tools", []), piece[1])
-                items.append({"type": "function_call", "id": "fc_%d" % number, "call_id": "call_%d" % number,
-                              "name": name, "arguments": json.dumps(arguments)})
-                continue
-            self.event("response.output_text.delta", item_id=message["id"], output_index=0, content_index=0, delta=piece)
-            said.append(piece)
-        message["content"] = [{"type": "output_text", "text": "".join(said), "annotations": []}]
-        items.insert(0, message)
-        for index, item in enumerate(items):
-            self.event("response.output_item.done", output_index=index, item=item)
-        usage = {"input_tokens": 1, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 1,
-                 "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 2}
-        self.event("response.completed", response={**response, "status": "completed", "output": items, "usage": usage})
-        self.wfile.write(b"0\r\n\r\n")
-
-    def event(self, kind, **fields):
-        data = ("event: %s\ndata: %s\n\n" % (kind, json.dumps({"type": kind, **fields}))).encode()
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-        self.wfile.flush()
 
 
 def main():

@@ -129,6 +129,11 @@ impl TestEnv {
         path.push_str(&format!(":{}", dir.display()));
     }
 
+    /// Sets a variable of every program in this environment. Before a daemon is started.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
     /// What a client sends as `env` with `create_session`.
     pub fn client_env(&self) -> serde_json::Value {
         let sent =

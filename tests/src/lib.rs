@@ -15,7 +15,7 @@ pub mod oracle;
 pub mod points;
 pub mod processes;
 mod pty;
-mod real;
+pub mod real;
 pub mod soak;
 pub mod torture;
 mod wire;
@@ -26,7 +26,7 @@ pub use editor::Editor;
 pub use env::TestEnv;
 pub use inject::Faults;
 pub use pty::Pty;
-pub use real::{Call, Codex, Turn, turns};
+pub use real::{Call, Real, Turn, agents, turns};
 pub use wire::Wire;
 
 use std::time::Duration;
@@ -41,13 +41,20 @@ pub fn full_size() -> bool {
 
 /// Waits until `look` finds something, or panics naming what did not come. For facts that nobody announces, such as
 /// the end of a process that is not our child.
-pub fn eventually<T>(fact: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = std::time::Instant::now() + PATIENCE;
+#[track_caller]
+pub fn eventually<T>(fact: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, fact, look)
+}
+
+/// The same with another patience.
+#[track_caller]
+pub fn eventually_within<T>(patience: Duration, fact: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = std::time::Instant::now() + patience;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(std::time::Instant::now() < until, "this did not come in {PATIENCE:?}: {fact}");
+        assert!(std::time::Instant::now() < until, "this did not come in {patience:?}: {fact}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -27,6 +27,8 @@ pub struct Wire {
     /// Whether records are kept for the oracle: not by who keeps them himself.
     keeps: bool,
     requests: u64,
+    /// How long a fact may take.
+    patience: Duration,
     closed: bool,
     /// Who the daemon says we are, after `hello`.
     pub client_id: String,
@@ -55,6 +57,7 @@ impl Wire {
             streams: BTreeMap::new(),
             keeps: true,
             requests: 0,
+            patience: PATIENCE,
             closed: false,
             client_id: String::new(),
             resume_token: String::new(),
@@ -64,6 +67,12 @@ impl Wire {
     /// Keeps no record: for who reads millions of them.
     pub fn forgetful(mut self) -> Self {
         self.keeps = false;
+        self
+    }
+
+    /// Waits longer for facts: for what starts programs that take their time.
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -124,7 +133,7 @@ impl Wire {
     #[track_caller]
     pub fn try_request(&mut self, kind: &str, fields: Value) -> Option<Value> {
         let id = self.try_ask(kind, fields).ok()?;
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         loop {
             match self.next_within(until.saturating_duration_since(Instant::now())) {
                 Some(message) if message["request_id"] == *id => return Some(message),
@@ -195,7 +204,7 @@ impl Wire {
     /// Takes this many bytes off the socket, or fewer when the daemon closed; what they say is kept for later.
     pub fn take(&mut self, count: usize) {
         let mut bytes = vec![0; count];
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("a timeout over zero can be set");
+        self.stream.set_read_timeout(Some(self.patience)).expect("a timeout over zero can be set");
         let mut taken = 0;
         while taken < count {
             match self.stream.read(&mut bytes[taken..]) {
@@ -236,7 +245,7 @@ impl Wire {
         if let Some(at) = self.inbox.iter().position(&mut is_it) {
             return self.inbox.remove(at);
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         loop {
             match self.next_within(until.saturating_duration_since(Instant::now())) {
                 Some(message) if is_it(&message) => return Some(message),
@@ -257,7 +266,7 @@ impl Wire {
     /// Waits until the daemon closes; what it said before goes to the inbox.
     #[track_caller]
     pub fn wait_closed(&mut self) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         while !self.closed {
             let message = self.next_within(until.saturating_duration_since(Instant::now()));
             assert!(message.is_some() || self.closed, "the daemon does not close the connection");
@@ -330,7 +339,7 @@ impl Wire {
             }
             if answer["session"]["head"] != head {
                 head = answer["session"]["head"].take();
-                until = Instant::now() + PATIENCE;
+                until = Instant::now() + self.patience;
             }
             assert!(Instant::now() < until, "{session} came to a halt at record {head}");
             let message = self.next_within(Duration::from_millis(20));

@@ -99,7 +99,7 @@ fn pages(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a directory of ours can be read").filter_map(Result::ok) {
         let (path, name) = (entry.path(), entry.file_name());
         let hidden = name.to_string_lossy().starts_with('.');
-        if path.is_dir() && !hidden && name != "target" {
+        if path.is_dir() && !hidden && name != "target" && name != "node_modules" {
             pages(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "md") {
             into.push(path);

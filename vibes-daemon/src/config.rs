@@ -249,6 +249,19 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
             ),
         ),
         (
+            "claude-acp".into(),
+            passing(
+                agent(&["claude-agent-acp"], "Claude Code (ACP)", adapter),
+                &[
+                    "ANTHROPIC_API_KEY",
+                    "ANTHROPIC_AUTH_TOKEN",
+                    "ANTHROPIC_BASE_URL",
+                    "CLAUDE_CODE_OAUTH_TOKEN",
+                    "CLAUDE_CONFIG_DIR",
+                ],
+            ),
+        ),
+        (
             "codex".into(),
             passing(
                 agent(&["codex-acp"], "Codex", adapter),
@@ -265,6 +278,7 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
                     "GOOGLE_APPLICATION_CREDENTIALS",
                     "GOOGLE_CLOUD_LOCATION",
                     "GOOGLE_CLOUD_PROJECT",
+                    "GOOGLE_GEMINI_BASE_URL",
                     "GOOGLE_GENAI_USE_VERTEXAI",
                 ],
             ),

@@ -27,7 +27,6 @@ mod ownership;
 mod permissions;
 mod races;
 mod real_agent;
-mod real_agent_crash;
 mod recovery;
 mod replay;
 mod restored;

@@ -3,145 +3,107 @@
 //! Invariant: the agent and its model are exact versions, know nothing but the test's own directory, need no network,
 //! and end with the test. What the model was asked is known from its own log, whoever died meanwhile.
 
-use crate::{TestEnv, Wire, eventually, oracle, wire::chunk};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+pub mod agents;
+mod model;
 
-/// Codex behind its adapter for the Agent Client Protocol, started by the preset `codex`.
+use crate::{TestEnv, Wire, eventually_within, oracle, wire::chunk};
+use agents::Agent;
+pub use model::Call;
+use model::Model;
+use serde_json::{Value, json};
+use std::{fs, os::unix::fs::symlink, time::Duration};
+
+/// How long a fact may take. The slowest of them needs five seconds to start on an idle machine, and starts often.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A real agent with a daemon and its model, in an environment of their own.
 #[derive(Debug)]
-pub struct Codex {
+pub struct Real {
     // Before the environment, which ends what is left in it and complains.
     model: Model,
     /// Where it runs.
     pub env: TestEnv,
-}
-
-#[derive(Debug)]
-struct Model {
-    server: Child,
-    log: PathBuf,
-}
-
-/// One call of the model.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// The conversation it was shown, as (role, text).
-    pub messages: Vec<(String, String)>,
-    /// What tools gave back since the last message of the user.
-    pub results: Vec<String>,
-    /// What it answered; `None` while it is answering.
-    pub said: Option<String>,
-    /// Whether the agent stayed to the end of the answer.
-    pub whole: bool,
-}
-
-impl Call {
-    /// The message of the user it is about.
-    pub fn prompt(&self) -> &str {
-        let of_user = self.messages.iter().rfind(|(role, _)| role == "user");
-        of_user.map_or("", |(_, text)| text)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Logged {
-    Asked { n: usize, messages: Vec<(String, String)>, results: Vec<String> },
-    Answered { n: usize, said: String, whole: bool },
-}
-
-/// Where `tests/agents/install` puts things.
-fn agents() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("agents")
+    /// Which one.
+    pub agent: &'static Agent,
 }
 
 /// The directory of a program of the machine that runs the tests.
-fn place_of(program: &str) -> Option<PathBuf> {
+fn place_of(program: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).find(|dir| dir.join(program).is_file())
 }
 
-impl Model {
-    fn start(log: PathBuf) -> Self {
-        // Its input is a pipe that closes with the test, however that ends.
-        let mut server = Command::new("python3")
-            .arg(agents().join("model.py"))
-            .arg(&log)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("there is a python3 for the scripted model");
-        let mut port = String::new();
-        let stdout = server.stdout.as_mut().expect("its output is piped");
-        BufReader::new(stdout).read_line(&mut port).expect("the model says its port");
-        let model = Self { server, log };
-        let port: u16 = port.trim().parse().expect("the model says its port and nothing else");
-        model.introduce(port);
-        model
-    }
-
-    /// Writes the agent's own configuration, in the home beside the log.
-    fn introduce(&self, port: u16) {
-        let home = self.log.with_file_name("home").join(".codex");
-        fs::create_dir_all(&home).expect("a directory can be made");
-        let config = format!(
-            "model = \"gpt-5.5\"\n\
-             model_provider = \"scripted\"\n\
-             [model_providers.scripted]\n\
-             name = \"scripted\"\n\
-             base_url = \"http://127.0.0.1:{port}/v1\"\n\
-             wire_api = \"responses\"\n\
-             supports_websockets = false\n\
-             [features]\nplugins = false\napps = false\n\
-             [analytics]\nenabled = false\n"
-        );
-        fs::write(home.join("config.toml"), config).expect("a file can be written");
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-impl Codex {
+impl Real {
     /// An environment with a daemon, the agent on the `PATH` and its model. `None`, and a word about it, when the agent
     /// is not installed; with `VIBES_REQUIRE_AGENTS=1` that is a failure.
+    pub fn started(agent: &'static Agent) -> Option<Self> {
+        let real = Self::prepared(agent)?;
+        real.env.daemon();
+        Some(real)
+    }
+
+    /// The same without a daemon yet, for tests that change something first.
     #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
-    pub fn started() -> Option<Self> {
-        let bin = agents().join("node_modules/.bin");
-        let (true, Some(node)) = (bin.join("codex-acp").exists(), place_of("node")) else {
+    pub fn prepared(agent: &'static Agent) -> Option<Self> {
+        let (Some(program), Some(node)) = (agent.installed(), place_of("node")) else {
             let required = std::env::var_os("VIBES_REQUIRE_AGENTS").is_some_and(|value| value == "1");
-            assert!(!required, "codex-acp or node is not installed: run tests/agents/install");
-            eprintln!("SKIPPED: codex-acp or node is not installed; tests/agents/install fetches the agent");
+            assert!(!required, "{} or node is not installed: run tests/agents/install", agent.program);
+            eprintln!("SKIPPED: {} or node is not installed; tests/agents/install fetches it", agent.program);
             return None;
         };
         let mut env = TestEnv::new();
+        let bin = env.root().join("bin");
+        fs::create_dir(&bin).expect("a directory can be made");
+        symlink(program, bin.join(agent.program)).expect("a link can be made");
         env.add_to_path(&bin);
         env.add_to_path(&node);
         let model = Model::start(env.root().join("model.log"));
-        env.daemon();
-        Some(Self { model, env })
+        // Whoever wants to leave the machine meets the model, which lets nobody through and writes it down.
+        env.set("HTTPS_PROXY", &format!("http://127.0.0.1:{}", model.port));
+        env.set("NO_PROXY", "127.0.0.1,localhost");
+        agent.quiet.iter().for_each(|(name, value)| env.set(name, value));
+        agent.prepare(&mut env, model.port);
+        Some(Self { model, env, agent })
     }
 
     /// A client that has said hello.
     #[track_caller]
     pub fn client(&self) -> Wire {
-        self.env.client("ada")
+        self.env.client("ada").patient(PATIENCE)
     }
 
     /// Creates a session and joins it; returns its id.
     #[track_caller]
     pub fn create(&self, wire: &mut Wire) -> String {
-        wire.create(&self.env, json!({"agent": "codex", "subscribe": true}))
+        let env = self.client_env(wire);
+        wire.create(&self.env, json!({"agent": self.agent.preset, "env": env, "subscribe": true}))
+    }
+
+    /// What a client sends as `env` for this agent: what it sends for every agent, and what the preset names.
+    #[track_caller]
+    pub fn client_env(&self, wire: &mut Wire) -> Value {
+        let agents = wire.ok("list_agents", json!({}));
+        let of = |id: &Value| *id == self.agent.preset;
+        let agents = agents["agents"].as_array().into_iter().flatten();
+        let named =
+            agents.filter(|agent| of(&agent["id"])).flat_map(|agent| agent["env"].as_array()).flatten();
+        let mut env = self.env.client_env();
+        let quiet = self.agent.quiet.iter().map(|(name, _)| *name);
+        for name in named.filter_map(Value::as_str).chain(quiet) {
+            if let Some(value) = self.env.variables().get(name) {
+                env[name] = json!(value);
+            }
+        }
+        env
+    }
+
+    /// The words of a command line that starts the agent.
+    pub fn run<'a>(&self, more: &[&'a str]) -> Vec<&'a str>
+    where
+        'static: 'a,
+    {
+        let quiet = self.agent.quiet.iter().flat_map(|(name, _)| ["--env", *name]);
+        ["run", self.agent.preset].into_iter().chain(quiet).chain(more.iter().copied()).collect()
     }
 
     /// Kills the daemon at once, starts another one and returns a client of it.
@@ -154,27 +116,21 @@ impl Codex {
 
     /// What the model was asked, in order.
     pub fn calls(&self) -> Vec<Call> {
-        let log = fs::read_to_string(&self.model.log).unwrap_or_default();
-        let mut calls: Vec<Call> = Vec::new();
-        // Only whole lines: one may be under way.
-        for line in log.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-            match serde_json::from_str(line).expect("the log of the model is whole") {
-                Logged::Asked { n, messages, results } => {
-                    assert_eq!(n, calls.len() + 1, "the model counts its calls");
-                    calls.push(Call { messages, results, said: None, whole: false });
-                }
-                Logged::Answered { n, said, whole } => {
-                    (calls[n - 1].said, calls[n - 1].whole) = (Some(said), whole);
-                }
-            }
-        }
-        calls
+        self.model.calls()
     }
 
     /// Waits for a call of the model.
     #[track_caller]
     pub fn called(&self, fact: &str, mut is_it: impl FnMut(&Call) -> bool) -> Call {
-        eventually(fact, || self.calls().into_iter().find(&mut is_it))
+        eventually_within(PATIENCE, fact, || self.calls().into_iter().find(&mut is_it))
+    }
+
+    /// What must hold of a private place: the agent wanted to reach nobody but its model, as far as it can be told not to.
+    #[track_caller]
+    pub fn reached_nobody(&self) {
+        let known = |host: &String| self.agent.reaches.iter().any(|known| host.starts_with(known));
+        let strangers: Vec<String> = self.model.reached().into_iter().filter(|host| !known(host)).collect();
+        assert!(strangers.is_empty(), "{} wants to reach {strangers:?}", self.agent.preset);
     }
 
     /// What must hold after any test: all that the oracle knows, and that the model was asked once per prompt and was
@@ -187,13 +143,14 @@ impl Codex {
         for (session, records) in &journals {
             for turn in turns(records) {
                 let about: Vec<&Call> = calls.iter().filter(|call| call.prompt() == turn.prompt).collect();
-                let asked = about.iter().filter(|call| call.results.is_empty()).count();
+                let asked = about.iter().filter(|call| call.results.is_empty() && call.status == 200).count();
                 let said: String = about.iter().filter_map(|call| call.said.as_deref()).collect();
                 assert!(asked <= 1, "{session}: the model was asked {:?} {asked} times", turn.prompt);
                 if turn.outcome == "finished" {
                     assert_eq!(asked, 1, "{session}: {:?} ended well, the model was not asked", turn.prompt);
                     assert_eq!(turn.text, said, "{session}: what the model said is not what was kept");
-                } else {
+                } else if turn.outcome != "failed" {
+                    // A turn that failed may hold the agent's own words about it.
                     assert!(said.starts_with(&turn.text), "{session}: {:?} is not of {said:?}", turn.text);
                 }
                 known.push(turn.prompt);

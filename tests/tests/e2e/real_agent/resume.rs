@@ -1,0 +1,61 @@
+//! A conversation outlives the process of its agent.
+
+use super::{answered, ended};
+use rustix::process::Signal;
+use vibes_tests::{Real, Wire, agents::Agent, processes};
+
+/// Kills the agent's process and waits until that is known.
+fn kill(wire: &mut Wire, session: &str) {
+    processes::signal(processes::of(wire, session, "agent_pid"), Signal::KILL);
+    wire.wait_for("the agent is gone", |message| {
+        message["fact"]["kind"] == "agent_exited" && message["fact"]["signal"] == 9
+    });
+}
+
+pub fn conversation(agent: &'static Agent) {
+    let Some(real) = Real::started(agent) else { return };
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    answered(&mut ada, &session, "the word is heron");
+    ada.state(&session, "idle");
+    real.env.vibes(&["suspend", &session]).ok();
+    ada.state(&session, "suspended");
+    real.env.vibes(&["resume", &session]).ok();
+    answered(&mut ada, &session, "and the first again");
+    // A crash is no different.
+    kill(&mut ada, &session);
+    answered(&mut ada, &session, "and the second");
+    // Nor is one in the middle of an answer: that one is not asked again.
+    ada.prompt(&session, &format!("[[until: {}]] the third", real.env.path("never")));
+    ada.said(&session, "w3 ");
+    kill(&mut ada, &session);
+    // What outlives the signal may say itself that the turn is cancelled.
+    assert_ne!(ended(&mut ada, &session), "finished");
+    answered(&mut ada, &session, "and the fourth");
+    let journals = real.check();
+    let ready = journals[&session].iter().filter(|record| record["fact"]["kind"] == "agent_ready");
+    for (n, ready) in ready.enumerate() {
+        let lost = ready["fact"]["context_lost"] == true;
+        let how = if n == 0 || lost { "new" } else { agent.resumes };
+        assert_eq!(ready["fact"]["how"], how, "{ready}");
+        assert!(!lost || agent.forgets, "{ready}");
+    }
+    if agent.forgets {
+        return;
+    }
+    let told = &real
+        .calls()
+        .into_iter()
+        .find(|call| call.prompt() == "and the second")
+        .expect("it was asked")
+        .messages;
+    let told: Vec<&str> = told.iter().map(|(_, text)| text.as_str()).collect();
+    let expected = [
+        "the word is heron",
+        "you said the word is heron",
+        "and the first again",
+        "you said and the first again",
+        "and the second",
+    ];
+    assert_eq!(told, expected, "the agent remembers all of it once");
+}

@@ -11,7 +11,7 @@ use vibes_core::agent::{AgentEvent, Opening, Outgoing, acp::Acp};
 
 fn opening() -> Opening {
     let options = Map::from_iter([("mode".to_owned(), json!("ask"))]);
-    Opening { cwd: "/tmp".to_owned(), options, version: "0.1.0".to_owned() }
+    Opening { cwd: "/tmp".to_owned(), options, again: false, version: "0.1.0".to_owned() }
 }
 
 fuzz_target!(|data: &[u8]| {

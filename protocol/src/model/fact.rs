@@ -339,6 +339,15 @@ facts! {
         /// To what.
         value: Value,
     }
+    /// An option that the session had could not be set in the agent that goes on with it: it no longer offers it.
+    "option_dropped" OptionDropped {
+        /// Which.
+        option_id: String,
+        /// What it was set to.
+        value: Value,
+        /// Why not, and what there is instead.
+        why: String,
+    }
     /// A request was refused because it came from inside a session's own agent.
     "refused" Refused {
         /// The message's type.

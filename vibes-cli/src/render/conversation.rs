@@ -170,6 +170,15 @@ impl Conversation {
                 ));
             }
             Fact::OptionSet(set) => self.note(&format!("{} = {}", set.option_id, words_of(&set.value))),
+            Fact::OptionDropped(dropped) => {
+                let what = format!(
+                    "{} is no longer {}: {}",
+                    dropped.option_id,
+                    words_of(&dropped.value),
+                    dropped.why
+                );
+                self.line(paint.yellow("!"), &what);
+            }
             Fact::Refused(refused) => {
                 self.line(paint.red("!"), &format!("refused to the agent itself: {}", refused.request));
             }

@@ -30,8 +30,9 @@ pub const MAX_QUESTION: usize = 2 * 1024 * 1024;
 const MAX_OPTIONS: usize = 256 * 1024;
 /// The longest id of a conversation, in bytes. Every prompt repeats it.
 const MAX_CONVERSATION: usize = 4 * 1024;
-/// How long an agent may take for `initialize`, in milliseconds: programs that load from the network are slow.
-const INITIALIZE_MS: i64 = 30_000;
+/// How long an agent may take for `initialize`, in milliseconds: some need ten
+/// seconds on an idle machine, and machines with many agents are not idle.
+const INITIALIZE_MS: i64 = 60_000;
 /// How long it may take to open a conversation or to set a first option, in milliseconds.
 const OPEN_MS: i64 = 60_000;
 
@@ -54,8 +55,11 @@ pub struct Acp {
     /// How the agent gets credentials, for whoever has to bring them.
     #[serde(default)]
     ways_in: Option<String>,
-    /// Options still to be set before the agent counts as ready.
+    /// Options still to be set before the agent counts as ready; the last one comes first.
     wanted: Vec<(String, Value)>,
+    /// Whether the session had an agent before.
+    #[serde(default)]
+    again: bool,
     how: Option<How>,
     cwd: String,
     can_load: bool,
@@ -147,6 +151,25 @@ struct UpdateHead<'a> {
     content: Option<&'a RawValue>,
 }
 
+/// As much of a tool call as tells whether it is over.
+#[derive(Deserialize)]
+struct ToolHead<'a> {
+    #[serde(borrow, rename = "toolCallId")]
+    id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    status: Option<Cow<'a, str>>,
+}
+
+/// What an update about a tool call tells; nothing where it has no id that can be read.
+fn tool_call(raw: &str) -> Hint<'_> {
+    match read::<ToolHead<'_>>(raw) {
+        Ok(ToolHead { id, status }) => {
+            Hint::ToolCall { id, over: matches!(status.as_deref(), Some("completed" | "failed")) }
+        }
+        Err(_) => Hint::None,
+    }
+}
+
 /// As much of a content block as the preview needs.
 #[derive(Deserialize)]
 struct TextBlock<'a> {
@@ -162,12 +185,10 @@ impl Acp {
     /// Opens the conversation with a fresh process. An earlier conversation is taken up again.
     pub fn start(&mut self, opening: Opening, out: &mut Outgoing) {
         let conversation = self.conversation.take();
-        *self = Self {
-            conversation,
-            cwd: opening.cwd,
-            wanted: opening.options.into_iter().collect(),
-            ..Self::default()
-        };
+        let mut wanted: Vec<_> = opening.options.into_iter().collect();
+        // What the others can be set to depends on the model.
+        wanted.sort_by_key(|(id, _)| id == "model");
+        *self = Self { conversation, cwd: opening.cwd, wanted, again: opening.again, ..Self::default() };
         let hello = InitializeRequest::new(ProtocolVersion::V1)
             .client_info(Implementation::new("vibes", opening.version));
         let call = out.push(|id| request(id, "initialize", &hello));
@@ -276,6 +297,8 @@ impl Acp {
                 events.push(AgentEvent::Withdrawn { rpc_id: params.request });
                 Ok(())
             }
+            // Extensions of an agent: who does not know one passes over it, says the protocol.
+            extension if extension.starts_with('_') => Ok(()),
             other => Err(format!("a notification that is not served: {}", clip(other, 80))),
         }
     }
@@ -309,6 +332,7 @@ impl Acp {
                 let block = head.content.and_then(|content| read::<TextBlock<'a>>(content.get()).ok());
                 block.and_then(|block| block.text).map_or(Hint::None, Hint::Text)
             }
+            "tool_call" | "tool_call_update" => tool_call(raw),
             "current_mode_update" => {
                 let update: Value = read(raw)?;
                 if let Some(option) = self.options.get_mut("mode") {
@@ -448,11 +472,18 @@ impl Acp {
                 };
                 if self.ready {
                     events.push(AgentEvent::OptionAnswered { call: id, option_id, value, error });
-                } else if let Some(error) = error {
-                    events.push(AgentEvent::StartFailed(format!(
-                        "{option_id} could not be set to {value}: {error}"
-                    )));
                 } else {
+                    match error {
+                        Some(why) if self.again => {
+                            events.push(AgentEvent::OptionDropped { option_id, value, why });
+                        }
+                        Some(error) => {
+                            let why = format!("{option_id} could not be set to {value}: {error}");
+                            events.push(AgentEvent::StartFailed(why));
+                            return Ok(());
+                        }
+                        None => {}
+                    }
                     self.settle(events, out);
                 }
             }
@@ -488,6 +519,10 @@ impl Acp {
             }
             match self.set_option(&option_id, &value, out) {
                 Ok(_) => return,
+                // A conversation is worth more than an option: models are withdrawn, modes are renamed.
+                Err(why) if self.again => {
+                    events.push(AgentEvent::OptionDropped { option_id, value, why });
+                }
                 Err(why) => {
                     events.push(AgentEvent::StartFailed(why));
                     return;
@@ -593,14 +628,22 @@ fn turn_result(result: &str) -> TurnResult {
     let result: Value = serde_json::from_str(result).unwrap_or(Value::Null);
     let usage = &result["usage"];
     let tokens = |name: &str| usage[name].as_u64().unwrap_or(0);
+    // Gemini CLI tells its tokens in a place of its own.
+    let quota = &result["_meta"]["quota"]["token_count"];
+    let told = usage.is_object().then(|| Usage {
+        input_tokens: tokens("inputTokens"),
+        output_tokens: tokens("outputTokens"),
+        cache_read_tokens: tokens("cachedReadTokens"),
+        cache_write_tokens: tokens("cachedWriteTokens"),
+    });
+    let counted = quota.is_object().then(|| Usage {
+        input_tokens: quota["input_tokens"].as_u64().unwrap_or(0),
+        output_tokens: quota["output_tokens"].as_u64().unwrap_or(0),
+        ..Usage::default()
+    });
     TurnResult {
         stop_reason: result["stopReason"].as_str().unwrap_or("end_turn").to_owned(),
-        usage: usage.is_object().then(|| Usage {
-            input_tokens: tokens("inputTokens"),
-            output_tokens: tokens("outputTokens"),
-            cache_read_tokens: tokens("cachedReadTokens"),
-            cache_write_tokens: tokens("cachedWriteTokens"),
-        }),
+        usage: told.or(counted),
         exit_code: result["_meta"]["vibes"]["exit_code"].as_i64().map(|code| code as i32),
     }
 }

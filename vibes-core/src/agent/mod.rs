@@ -81,6 +81,15 @@ pub enum AgentEvent<'a> {
         /// The agent's refusal.
         error: Option<String>,
     },
+    /// An option that the session had cannot be set in the agent that goes on with it.
+    OptionDropped {
+        /// Which.
+        option_id: String,
+        /// What it was set to.
+        value: Value,
+        /// Why not.
+        why: String,
+    },
     /// It asked for something vibes does not serve.
     Refused {
         /// The method.
@@ -106,6 +115,13 @@ pub enum Hint<'a> {
     Text(Cow<'a, str>),
     /// The options changed.
     Options,
+    /// A tool call began, went on, or is over.
+    ToolCall {
+        /// Which.
+        id: Cow<'a, str>,
+        /// Whether the agent says that it is over.
+        over: bool,
+    },
     /// The cost so far.
     Cost(Cost),
 }
@@ -149,6 +165,8 @@ pub struct Opening {
     pub cwd: String,
     /// Options to set before the first prompt.
     pub options: Map<String, Value>,
+    /// Whether an agent ran in this session before: what was an option then need not be one now.
+    pub again: bool,
     /// Our version, for the agent's log.
     pub version: String,
 }

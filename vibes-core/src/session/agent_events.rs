@@ -5,7 +5,7 @@
 use super::{
     approvals::Resolution,
     event::{Effect, Reply},
-    state::{Awaited, Goal, MAX_PENDING, MAX_PENDING_BYTES, Pending},
+    state::{Awaited, Goal, MAX_CALL_ID, MAX_OPEN_CALLS, MAX_PENDING, MAX_PENDING_BYTES, Pending},
     step::Step,
 };
 use crate::agent::{
@@ -15,6 +15,7 @@ use crate::agent::{
     spool::{Chunk, HEAD, Line, MAX_LINE, hex},
 };
 use crate::rules;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use vibes_protocol::model::{
     ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome, fact,
@@ -105,6 +106,7 @@ impl Step<'_> {
                     Hint::Text(text) => self.words.push_str(&text),
                     Hint::Cost(cost) => self.s.body.cost = Some(cost),
                     Hint::Options => self.keep_options(),
+                    Hint::ToolCall { id, over } => self.tool_call(&id, over),
                     Hint::None => {}
                 }
                 self.record_update(raw);
@@ -147,6 +149,10 @@ impl Step<'_> {
                     }
                 }
             }
+            AgentEvent::OptionDropped { option_id, value, why } => {
+                self.s.body.launch.options.remove(&option_id);
+                self.record(fact::OptionDropped { option_id, value, why });
+            }
             AgentEvent::Refused { method, refusal } => {
                 if self.refuse_request(&refusal, line) {
                     self.record(fact::AgentRequestRefused { method });
@@ -156,6 +162,39 @@ impl Step<'_> {
                 if refusal.is_none_or(|refusal| self.refuse_request(&refusal, line)) {
                     self.unparsed(line, why);
                 }
+            }
+        }
+    }
+
+    /// Remembers which tool calls of the turn are not over.
+    fn tool_call(&mut self, id: &str, over: bool) {
+        let body = &self.s.body;
+        let known = body.open_calls.contains(id);
+        if over && known {
+            self.s.body.open_calls.remove(id);
+        } else if !over
+            && !known
+            && body.turn.is_some()
+            && body.open_calls.len() < MAX_OPEN_CALLS
+            && id.len() <= MAX_CALL_ID
+        {
+            self.s.body.open_calls.insert(id.to_owned());
+        }
+    }
+
+    /// Some agents say nothing more of a tool call once its turn was ended for them: it is closed in their place. What goes on
+    /// after a turn that ended well is their affair.
+    pub(super) fn close_calls(&mut self, outcome: TurnOutcome) {
+        if self.s.body.open_calls.is_empty() {
+            return;
+        }
+        for id in std::mem::take(&mut self.s.body.open_calls) {
+            if outcome != TurnOutcome::Finished {
+                let update = json!({
+                    "sessionUpdate": "tool_call_update", "toolCallId": id, "status": "failed",
+                    "_meta": {"vibes": {"closed": outcome}},
+                });
+                self.record_update(&update.to_string());
             }
         }
     }
@@ -251,6 +290,7 @@ impl Step<'_> {
                 exit_code: None,
             },
         };
+        self.close_calls(ended.outcome);
         self.record(ended);
         self.effect(Effect::Pack);
         self.set_state(SessionState::Idle, None, None);
@@ -354,7 +394,7 @@ impl Step<'_> {
         if !clean && !gone.stderr.is_empty() {
             self.record(fact::AgentStderr { text: gone.stderr.clone() });
         }
-        let last_words = gone.stderr.lines().last().unwrap_or_default();
+        let last_words = last_words(&gone.stderr);
         let reason =
             if last_words.is_empty() || clean { why.clone() } else { format!("{why}: {last_words}") };
         self.keep_undelivered(undelivered);
@@ -418,4 +458,13 @@ impl Step<'_> {
         self.fail_waiters(code, &why);
         self.set_state(SessionState::Failed, Some(why), None);
     }
+}
+
+/// The line of an agent's last words that says most: programs print how they are used after what was wrong.
+fn last_words(stderr: &str) -> &str {
+    let telling =
+        |line: &&str| ["error", "unknown arg"].iter().any(|word| line.to_lowercase().contains(word));
+    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
+    let last = lines.clone().next().unwrap_or_default();
+    lines.find(telling).unwrap_or(last)
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vibes_protocol::model::{
     ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason, Seq,
     SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, fact::Actor,
@@ -31,6 +31,10 @@ pub const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 /// The most frames that may wait for the runner. It keeps 8 MiB for an agent that does not read and takes what is
 /// below at once, so only an agent that asks and asks and never reads the answers comes here.
 pub const MAX_OUTBOX: usize = 65_536;
+/// The most open tool calls that are remembered, and the longest id of one: an agent chooses both.
+pub const MAX_OPEN_CALLS: usize = 256;
+/// See [`MAX_OPEN_CALLS`].
+pub const MAX_CALL_ID: usize = 256;
 /// How long an agent may take to end a turn that it was asked to end, in milliseconds, before a person is told.
 pub const CANCEL_PATIENCE_MS: i64 = 10_000;
 /// A deadline noticed so much too late, in milliseconds, was slept through by the machine, agent and all.
@@ -167,6 +171,9 @@ pub struct Body {
     pub codec: Acp,
     /// The turn that runs.
     pub turn: Option<Turn>,
+    /// Tool calls of the turn that are not over, as far as the agent has told.
+    #[serde(default)]
+    pub open_calls: BTreeSet<String>,
     /// How many turns have begun.
     pub turns: u64,
     /// Prompts that wait.
@@ -321,6 +328,7 @@ impl State {
             last_frame: 0,
             codec: Acp::default(),
             turn: None,
+            open_calls: BTreeSet::new(),
             turns: 0,
             queue: VecDeque::new(),
             context: None,

@@ -267,6 +267,7 @@ impl Step<'_> {
         let opening = crate::agent::Opening {
             cwd: body.cwd.clone(),
             options: body.launch.options.clone(),
+            again: body.generation > 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let generation = body.generation;
@@ -355,6 +356,7 @@ impl Step<'_> {
         error: Option<String>,
     ) -> Option<Turn> {
         let turn = self.s.body.turn.take()?;
+        self.close_calls(outcome);
         self.record(fact::TurnEnded {
             turn: turn.number,
             outcome,

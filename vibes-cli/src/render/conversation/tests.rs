@@ -110,6 +110,10 @@ fn each_kind_has_its_line() {
         ),
         (json!({"kind": "renamed", "name": "api"}), "· the session is now called api\n"),
         (json!({"kind": "option_set", "option_id": "mode", "value": "auto"}), "· mode = auto\n"),
+        (
+            json!({"kind": "option_dropped", "option_id": "model", "value": "old", "why": "it can be: new"}),
+            "! model is no longer old: it can be: new\n",
+        ),
         (json!({"kind": "refused", "request": "kill_session"}), "! refused to the agent itself: kill_ses…\n"),
         (json!({"kind": "from_the_future", "x": 1}), ""),
     ];

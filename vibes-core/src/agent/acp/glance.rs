@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a glance tells is what [`Acp::decode`] would tell. What it is not sure of is left to that.
 
-use super::{super::rpc, Acp, AgentEvent, Hint, UpdateParams};
+use super::{super::rpc, Acp, AgentEvent, Hint, UpdateParams, tool_call};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -34,6 +34,7 @@ impl Acp {
         let (kind, text) = rpc::skim(raw)?;
         let hint = match &*kind {
             "agent_message_chunk" => text.map_or(Hint::None, Hint::Text),
+            "tool_call" | "tool_call_update" => tool_call(raw),
             "current_mode_update" | "config_option_update" | "usage_update" => return None,
             _ => Hint::None,
         };

@@ -3,7 +3,7 @@
 use super::*;
 
 fn opening() -> Opening {
-    Opening { cwd: "/tmp".into(), options: Map::new(), version: "0".into() }
+    Opening { cwd: "/tmp".into(), options: Map::new(), again: false, version: "0".into() }
 }
 
 /// A question with this JSON as its id.
@@ -368,4 +368,52 @@ fn a_glance_is_as_careful_as_a_careful_look() {
         }
     }
     assert!(told > 10, "{told}");
+}
+
+#[test]
+fn an_option_that_is_no_longer_offered_is_dropped_by_the_agent_that_goes_on() {
+    let mut peer = Peer::new();
+    let options = json!({"effort": "high", "mode": "fly", "model": "old"}).as_object().cloned().unwrap();
+    peer.acp.start(Opening { options, again: true, ..opening() }, &mut peer.out);
+    peer.say(json!({"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1}}));
+    peer.sent();
+    let choice = |id: &str, value: &str, values: &[&str]| {
+        let values: Vec<Value> = values.iter().map(|value| json!({"value": value, "name": value})).collect();
+        json!({"id": id, "name": id, "currentValue": value, "options": values})
+    };
+    let events = peer.say(json!({"jsonrpc":"2.0","id":2,"result":{"sessionId":"s","configOptions":[
+        choice("effort", "low", &["low", "high"]), choice("mode", "ask", &["ask"]), choice("model", "new", &["new"])]}}));
+    // The model comes first, because the others may depend on it.
+    let dropped: Vec<&str> = events
+        .iter()
+        .map(|event| match event {
+            AgentEvent::OptionDropped { option_id, why, .. } => {
+                assert!(why.contains("it can be: "), "{why}");
+                option_id.as_str()
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(dropped, ["model", "mode"]);
+    assert_eq!(peer.sent().last().unwrap()["params"]["value"], "high");
+    // What the agent itself refuses is no end either.
+    let events = peer.say(json!({"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"not today"}}));
+    let [AgentEvent::OptionDropped { why, .. }, AgentEvent::Ready { how: "new" }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert!(why.contains("not today"), "{why}");
+}
+
+#[test]
+fn extensions_are_passed_over_and_tokens_are_found_where_gemini_puts_them() {
+    let mut peer = Peer::opened();
+    let status = json!({"jsonrpc":"2.0","method":"_auth/status_update","params":{"authenticated":true}});
+    assert_eq!(peer.say(status), []);
+    peer.acp.prompt(&[json!({"type":"text","text":"hi"})], &mut peer.out);
+    let id = peer.sent()[0]["id"].clone();
+    let counts = json!({"input_tokens": 7, "output_tokens": 2});
+    let events = peer.say(json!({"jsonrpc":"2.0","id":id,"result":{"stopReason":"end_turn",
+        "_meta":{"quota":{"token_count":counts,"model_usage":[]}}}}));
+    let [AgentEvent::TurnEnded(Ok(result))] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(result.usage, Some(Usage { input_tokens: 7, output_tokens: 2, ..Usage::default() }));
 }

@@ -17,7 +17,7 @@ fn ask(case: &mut Case, rpc_id: &Value, bytes: usize) {
 
 #[test]
 fn fault_51_52_an_agent_that_opens_no_conversation_in_time_has_failed_and_its_late_answer_is_recorded() {
-    for (answered, silent, limit) in [(false, "initialize", 30_000), (true, "session/new", 60_000)] {
+    for (answered, silent, limit) in [(false, "initialize", 60_000), (true, "session/new", 60_000)] {
         let mut case = Case::starting();
         case.now = T0 + 1_000;
         case.live();
@@ -49,11 +49,11 @@ fn fault_51_52_an_agent_that_opens_no_conversation_in_time_has_failed_and_its_la
 fn fault_51_time_that_the_machine_slept_through_is_not_the_agents() {
     let mut case = Case::starting();
     case.live();
-    let woken = T0 + 30_000 + SLEPT_MS + 1;
+    let woken = T0 + 60_000 + SLEPT_MS + 1;
     case.tick(woken);
     case.stands(SessionState::Starting);
-    assert_eq!(case.state.next_deadline_ms(), Some(woken + 30_000));
-    case.tick(woken + 30_000);
+    assert_eq!(case.state.next_deadline_ms(), Some(woken + 60_000));
+    case.tick(woken + 60_000);
     assert_eq!(case.count("agent_silent"), 1);
 }
 
@@ -106,7 +106,7 @@ fn fault_51_a_new_daemon_waits_anew_once_it_has_heard_everything() {
     case.feed(Event::Restored);
     assert_eq!(case.state.awaited, None, "the answer may lie in the spool");
     case.feed(Event::CaughtUp);
-    assert_eq!(case.state.next_deadline_ms(), Some(case.now + 30_000));
+    assert_eq!(case.state.next_deadline_ms(), Some(case.now + 60_000));
 }
 
 #[test]

@@ -555,3 +555,47 @@ fn fault_50_a_second_response_to_the_same_prompt_is_kept_and_ignored() {
     assert_eq!(case.kinds(), ["unparsed"]);
     case.stands(Idle);
 }
+
+#[test]
+fn a_tool_call_that_an_interrupt_left_open_is_closed_in_the_agents_place() {
+    let call = |id: &str, kind: &str, status: &str| {
+        let update = json!({"sessionUpdate": kind, "toolCallId": id, "title": id, "status": status});
+        json!({"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update": update}})
+    };
+    for (stop, closed) in [("cancelled", vec!["b", "c"]), ("end_turn", vec![])] {
+        let mut case = Case::processing();
+        for (id, kind, status) in [
+            ("a", "tool_call", "in_progress"),
+            ("b", "tool_call", "pending"),
+            ("a", "tool_call_update", "completed"),
+            ("b", "tool_call_update", "in_progress"),
+            // Some agents never send the first of the two.
+            ("c", "tool_call_update", "in_progress"),
+        ] {
+            case.say(call(id, kind, status));
+        }
+        case.forget();
+        case.end_turn(stop);
+        let ours = case
+            .facts
+            .iter()
+            .map(|fact| &fact["update"])
+            .filter(|update| update["_meta"]["vibes"].is_object());
+        let ours: Vec<_> = ours
+            .map(|update| {
+                assert_eq!(update["status"], "failed", "{update}");
+                assert_eq!(update["_meta"]["vibes"]["closed"], "interrupted", "{update}");
+                update["toolCallId"].as_str().unwrap()
+            })
+            .collect();
+        assert_eq!(ours, closed);
+        // It is told once, and a later turn has nothing to do with it.
+        assert!(case.state.body.open_calls.is_empty());
+    }
+    // An agent that is gone says nothing more either.
+    let mut case = Case::processing();
+    case.say(call("a", "tool_call", "in_progress"));
+    case.forget();
+    case.exit(1);
+    assert_eq!(case.fact("update")["update"]["_meta"]["vibes"]["closed"], "failed");
+}

@@ -226,6 +226,22 @@ fn a_question_that_others_answer_is_taken_back() {
 }
 
 #[test]
+fn what_a_rule_answers_is_not_put_to_an_editor() {
+    let env = TestEnv::started();
+    let rules = "version = 1\n[[rule]]\nname = \"listing\"\ndecision = \"allow\"\ncommand = \"ls\"\n";
+    fs::write(env.path("rules.toml"), rules).unwrap();
+    env.vibes(&["rules", "apply", &env.path("rules.toml")]).ok();
+    let mut editor = editor!(&env);
+    let session = editor.create(&env);
+    let tag = editor.prompt(&session, "ask t1 ls\nask t2 pwd\nask t3 ls");
+    let asked = editor.asked();
+    assert_eq!(asked["params"]["toolCall"]["toolCallId"], "t2", "the first is answered by a rule");
+    editor.decide(&asked, "allow");
+    assert_eq!(editor.stopped(tag), "end_turn");
+    assert_eq!(editor.text(&session), "answer t1 allowanswer t2 allowanswer t3 allow");
+}
+
+#[test]
 fn a_cancel_ends_the_turn_and_the_question() {
     let env = TestEnv::started();
     let mut editor = editor!(&env);

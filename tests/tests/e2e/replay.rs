@@ -56,9 +56,13 @@ fn folded(env: &TestEnv, session: &str) -> Vec<Value> {
                 fact["permission"]["hash"].take();
                 fact["permission"]["permission_id"].take()
             }
+            // Who answered, when and where is not the agent's.
             "permission_resolved" => {
-                fact["by"].take();
-                fact["permission_id"].take()
+                let kept = ["kind", "outcome", "option_id", "how", "message"];
+                fact.as_object_mut()
+                    .expect("a fact is an object")
+                    .retain(|field, _| kept.contains(&field.as_str()));
+                Value::Null
             }
             "state_changed" if fact["from"] != "starting" => fact["by"].take(),
             "update" | "turn_ended" => Value::Null,

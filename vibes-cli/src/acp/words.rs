@@ -19,9 +19,12 @@ pub(super) fn question(session: &str, permission: &Permission) -> Value {
     if permission.claim_title.as_ref() != Some(&permission.tool) {
         call["kind"] = permission.tool.as_str().into();
     }
-    if let Some(diff) = &permission.diff {
-        let (path, old, new) = (&diff["path"], &diff["old_text"], &diff["new_text"]);
-        call["content"] = json!([{"type": "diff", "path": path, "oldText": old, "newText": new}]);
+    let diffs: Vec<Value> = permission.diff.iter().chain(&permission.more_diffs).map(diff).collect();
+    if !diffs.is_empty() {
+        call["content"] = diffs.into();
+    }
+    if !permission.paths.is_empty() {
+        call["locations"] = permission.paths.iter().map(|path| json!({"path": path})).collect();
     }
     let options: Vec<Value> = permission
         .options
@@ -29,6 +32,10 @@ pub(super) fn question(session: &str, permission: &Permission) -> Value {
         .map(|option| json!({"optionId": option.option_id, "name": option.name, "kind": option.kind}))
         .collect();
     json!({"sessionId": session, "toolCall": call, "options": options})
+}
+
+fn diff(diff: &Value) -> Value {
+    json!({"type": "diff", "path": diff["path"], "oldText": diff["old_text"], "newText": diff["new_text"]})
 }
 
 /// The answer to the prompt of a turn that ended so.

@@ -12,7 +12,7 @@ use crate::client::stream::Seen;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use vibes_protocol::model::fact::TurnStarted;
-use vibes_protocol::model::{ClientId, Fact, Permission, Role, Seq, SessionId, SessionInfo};
+use vibes_protocol::model::{ClientId, Fact, Permission, Role, Seq, SessionId, SessionInfo, SessionState};
 use vibes_protocol::wire::Request;
 use vibes_protocol::wire::message::{Cursor, Record, SubscribedSession};
 use vibes_protocol::wire::request::{After, Interrupt, RemoveInput, Subscribe};
@@ -99,6 +99,9 @@ pub(super) struct Session {
     turn: Option<TurnStarted>,
     pub(super) prompts: Prompts,
     pub(super) asked: BTreeMap<String, Asked>,
+    /// Questions that a rule may answer yet: until the session waits for people.
+    held: Vec<Permission>,
+    state: Option<SessionState>,
     /// The commands the agent offers, for an editor that does not hear the history.
     commands: Option<Value>,
     /// The options and the name that the editor was told last.
@@ -121,6 +124,8 @@ impl Session {
             turn: None,
             prompts: Prompts::default(),
             asked: BTreeMap::new(),
+            held: Vec::new(),
+            state: None,
             commands: None,
             told: (Vec::new(), None),
         }
@@ -243,14 +248,22 @@ impl Session {
                 self.prompts.ended(dropped.input_seq, End::Dropped { removed }, cx);
             }
             Fact::Update(update) => self.said(update.update, cx),
-            Fact::PermissionRequested(requested) if self.caught_up => self.ask(requested.permission, 1, cx),
+            Fact::PermissionRequested(requested) if self.caught_up => {
+                self.held.push(requested.permission);
+                self.ask_held(cx);
+            }
             Fact::PermissionResolved(resolved) => {
+                self.held.retain(|held| held.permission_id != resolved.permission_id);
                 if let Some(asked) = self.asked.remove(&resolved.permission_id).filter(|one| !one.answered) {
                     cx.tell(rpc::withdraw(asked.rpc));
                 }
             }
-            Fact::StateChanged(changed) if changed.to.is_ended() => {
-                self.prompts.session_ended(seq, changed.to, changed.reason.as_deref(), self.id, cx);
+            Fact::StateChanged(changed) => {
+                self.state = Some(changed.to);
+                self.ask_held(cx);
+                if changed.to.is_ended() {
+                    self.prompts.session_ended(seq, changed.to, changed.reason.as_deref(), self.id, cx);
+                }
             }
             Fact::AgentReady(ready) if ready.context_lost && self.caught_up => {
                 let id = self.id;
@@ -300,6 +313,7 @@ impl Session {
                 self.update(commands, cx);
             }
         }
+        self.held.clear();
         let pending = std::mem::take(&mut self.pending);
         let still = |id: &String| pending.iter().any(|permission| permission.permission_id == *id);
         let (kept, gone) = std::mem::take(&mut self.asked).into_iter().partition(|(id, _)| still(id));
@@ -316,6 +330,15 @@ impl Session {
         }
         self.stop_cancelled(cx);
         self.tell_settings(cx);
+    }
+
+    /// What no rule has answered is asked when the session waits for people.
+    fn ask_held(&mut self, cx: &mut Cx<'_>) {
+        if self.state == Some(SessionState::WaitingPermission) {
+            for permission in std::mem::take(&mut self.held) {
+                self.ask(permission, 1, cx);
+            }
+        }
     }
 
     /// Puts a question of the agent to the editor.

@@ -284,12 +284,20 @@ fn a_question_is_asked_once_and_taken_back_when_it_is_gone() {
     let withdrawals =
         |case: &Case| case.told.iter().filter(|one| one["method"] == "$/cancel_request").count();
     let mut case = Case::loaded();
-    case.fact(3, json!({"kind": "permission_requested", "permission": permission}));
-    assert_eq!(asks(&case), 1);
+    // One that a rule answers is nobody's.
+    let ruled = json!({"permission_id": "r", "hash": "h", "tool": "read", "raw_input": {}, "cwd": "/", "options": []});
+    case.fact(3, json!({"kind": "permission_requested", "permission": ruled}));
+    case.fact(
+        4,
+        json!({"kind": "permission_resolved", "permission_id": "r", "outcome": "allowed", "rule": "reads"}),
+    );
+    case.fact(5, json!({"kind": "permission_requested", "permission": permission}));
+    case.fact(6, json!({"kind": "state_changed", "from": "processing", "to": "waiting_permission"}));
+    assert_eq!((asks(&case), withdrawals(&case)), (1, 0));
     case.reconnects();
     // Nobody answered meanwhile: it is still the same question.
     let info = session(json!({"id": ID}));
-    let joined = json!({"session": info, "head": 3, "pending_permissions": [permission], "link": "live"});
+    let joined = json!({"session": info, "head": 6, "pending_permissions": [permission], "link": "live"});
     case.answer(json!({"type": "subscribed", "sessions": [joined]}));
     assert_eq!((asks(&case), withdrawals(&case)), (1, 0));
     // The answer of the editor is taken; the record of it takes nothing back.
@@ -301,7 +309,7 @@ fn a_question_is_asked_once_and_taken_back_when_it_is_gone() {
     // A store that is full takes no approval: the editor is asked again.
     case.answer(json!({"type": "error", "code": "STORE_FULL", "message": "full"}));
     assert_eq!(asks(&case), 2);
-    case.fact(4, json!({"kind": "permission_resolved", "permission_id": "p", "outcome": "allowed"}));
+    case.fact(7, json!({"kind": "permission_resolved", "permission_id": "p", "outcome": "allowed"}));
     assert_eq!(withdrawals(&case), 1);
 }
 

@@ -46,9 +46,14 @@ pub(super) struct Sample {
 impl Sample {
     pub(super) const HEAD: &str = "    sec  rss KiB  own KiB  fds  store fds  threads  children  runners  files   db KiB  wal KiB  sessions   records   rows";
 
-    /// What must be the same again when everything is deleted.
-    fn returns(&self) -> (usize, usize, usize, usize) {
-        (self.open, self.children, self.runners, self.files)
+    /// Whether it holds no more than another. A first look may have met a descriptor on its way to be closed.
+    fn is_back(&self, before: &Self) -> bool {
+        let what = |sample: &Self| (sample.children, sample.runners, sample.files);
+        self.open <= before.open && what(self) == what(before)
+    }
+
+    fn is_empty(&self) -> bool {
+        (self.children, self.runners) == (0, 0)
     }
 }
 
@@ -160,13 +165,13 @@ impl<'a> Watch<'a> {
         let until = Instant::now() + PATIENCE;
         loop {
             let now = self.sample();
-            let wanted = before.map_or((now.open, 0, 0, now.files), Sample::returns);
-            if now.returns() == wanted {
+            if before.map_or(now.is_empty(), |before| now.is_back(before)) {
                 return now;
             }
+            let before = before.map(Sample::to_string).unwrap_or_default();
             assert!(
                 Instant::now() < until,
-                "descriptors, children, runners and files do not return to {wanted:?}:\n{}\n{now}\n{:#?}",
+                "descriptors, children, runners and files do not return:\n{}\n{before}\n{now}\n{:#?}",
                 Sample::HEAD,
                 processes::open_files(self.daemon)
             );

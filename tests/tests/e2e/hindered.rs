@@ -41,7 +41,7 @@ fn fault_30_the_spools_of_all_agents_are_bounded_together_and_shared_fairly() {
     // Each has more to say than all of them may.
     let sessions = [(); SESSIONS].map(|()| ada.create(&env, json!({"subscribe": true})));
     for session in &sessions {
-        ada.prompt(session, &format!("say before\nsleep_until {go}\nchunks 14000 500 0 f"));
+        ada.prompt(session, &format!("say before\nsleep_until {go}\nchunks 4000 2000 0 f"));
         ada.said(session, "before");
     }
     env.daemon().kill9();
@@ -60,7 +60,7 @@ fn fault_30_the_spools_of_all_agents_are_bounded_together_and_shared_fairly() {
     for session in &sessions {
         again.subscribe(session, 0, "writer");
         assert_eq!(again.fact(session, "turn_ended")["fact"]["outcome"], "finished");
-        assert_eq!(oracle::check_chunks(session, again.stream(session), "f"), 14_000);
+        assert_eq!(oracle::check_chunks(session, again.stream(session), "f"), 4_000);
     }
     assert_eq!(problems(&env), "[]");
     oracle::check(&env);
@@ -72,7 +72,7 @@ fn fault_30_32_a_spool_that_cannot_be_read_is_told_makes_its_agent_wait_and_is_r
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
     let go = env.path("go");
-    ada.prompt(&session, &format!("say before\nsleep_until {go}\nchunks 14000 500 0 f"));
+    ada.prompt(&session, &format!("say before\nsleep_until {go}\nchunks 4000 2000 0 f"));
     ada.said(&session, "before");
     let segment = runner_dir(&env, &session).join(spool::segment_name(0));
     let Some(faults) = Faults::on(env.daemon().pid, "read:error=EIO", &[&segment]) else { return };
@@ -88,7 +88,7 @@ fn fault_30_32_a_spool_that_cannot_be_read_is_told_makes_its_agent_wait_and_is_r
     );
     drop(faults);
     assert_eq!(ada.fact(&session, "turn_ended")["fact"]["outcome"], "finished");
-    assert_eq!(oracle::check_chunks(&session, ada.stream(&session), "f"), 14_000);
+    assert_eq!(oracle::check_chunks(&session, ada.stream(&session), "f"), 4_000);
     eventually("nothing is in the way", || info(&mut ada, &session)["reason"].is_null().then_some(()));
     assert_eq!(problems(&env), "[]");
     oracle::check(&env);

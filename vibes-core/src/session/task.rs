@@ -526,6 +526,10 @@ impl Task {
             self.link = None;
             self.up = false;
         }
+        if caught_up {
+            // What was read until now could not be given up before, and an agent that waits for room writes nothing more.
+            self.collect(self.at.writer.last());
+        }
         if caught_up && self.adopting.take().is_some() {
             points::hit(Point::AdoptDone);
             let parked = std::mem::take(&mut self.parked);

@@ -118,6 +118,41 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Whether the terminal on standard output understands more than text.
+fn obeys() -> bool {
+    stdout_is_terminal() && place::variable("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// To the terminal itself; moves nothing on the screen. One that cannot be written to is gone, which others notice.
+fn to_terminal(sequence: &str) {
+    if obeys() {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(sequence.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// Rings the terminal's bell, unless `VIBES_BELL` is `off`.
+pub(crate) fn ring() {
+    if place::variable("VIBES_BELL").is_none_or(|bell| bell != "off") {
+        to_terminal("\x07");
+    }
+}
+
+/// Sets the terminal's title. The text has been sanitised.
+pub(crate) fn title(text: &str) {
+    to_terminal(&format!("\x1b]0;{text}\x07"));
+}
+
+/// Keeps the title that the terminal has.
+pub(crate) fn save_title() {
+    to_terminal("\x1b[22;0t");
+}
+
+/// Gives it back.
+pub(crate) fn restore_title() {
+    to_terminal("\x1b[23;0t");
+}
+
 /// Asks a question that a person answers with yes or no. Only where both ends are a terminal.
 pub(crate) fn confirm(question: &str) -> Outcome<bool> {
     let _ = write!(io::stderr().lock(), "{question} [y/N] ");

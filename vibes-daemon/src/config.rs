@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is wrong in the file is an error that names the place, never a silent default.
 
-use crate::paths;
+use crate::{attention::Event, paths};
 use anyhow::Context;
 use serde::Deserialize;
 use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
@@ -22,6 +22,8 @@ pub struct Config {
     pub limits: Limits,
     /// What becomes of agents' questions.
     pub approvals: Approvals,
+    /// How a person is called.
+    pub attention: Attention,
     /// The person's home directory.
     pub home: Option<PathBuf>,
     /// The daemon's own environment, for agents that are started without a client at hand: what an agent may have of it
@@ -91,9 +93,64 @@ pub struct Approvals {
     pub agents: BTreeMap<String, ApprovalPolicy>,
 }
 
+/// How a person is called, and for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attention {
+    /// For what; everything when nothing is named.
+    pub events: Vec<Event>,
+    /// A program and its arguments; it is told as JSON on its standard input.
+    pub command: Vec<String>,
+    /// An address that is told the same.
+    pub webhook: Option<String>,
+    /// A desktop notification.
+    pub desktop: bool,
+    /// What these programs get of the daemon's own environment.
+    #[serde(skip)]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Names of the daemon's environment that notifications get: what finds a desktop, a home and a proxy.
+const FOR_ATTENTION: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TZ",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
+
+impl Attention {
+    /// Whether anybody wants to be called.
+    pub fn is_wanted(&self) -> bool {
+        !self.command.is_empty() || self.webhook.is_some() || self.desktop
+    }
+
+    fn complete(mut self) -> anyhow::Result<Self> {
+        if self.events.is_empty() {
+            self.events = vec![Event::NeedsApproval, Event::Idle, Event::Finished, Event::Failed];
+        }
+        if let Some(url) = &self.webhook
+            && (!(url.starts_with("http://") || url.starts_with("https://"))
+                || url.chars().any(char::is_control))
+        {
+            anyhow::bail!("attention.webhook: an http:// or https:// address is wanted");
+        }
+        let may = |name: &str| FOR_ATTENTION.contains(&name) || NETWORK.contains(&name);
+        self.environment = std::env::vars().filter(|(name, _)| may(name)).collect();
+        Ok(self)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    attention: Attention,
     #[serde(default)]
     approvals: Approvals,
     #[serde(default)]
@@ -118,6 +175,7 @@ impl Config {
         let mut agents = accepting(presets(&me));
         let mut limits = Limits::default();
         let mut approvals = Approvals::default();
+        let mut attention = Attention::default();
         if let Some(path) = paths::config_file() {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
@@ -126,6 +184,7 @@ impl Config {
                     agents.extend(file.agents);
                     limits = file.limits;
                     approvals = file.approvals;
+                    attention = file.attention;
                 }
                 // A home that is no directory holds no configuration either.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
@@ -159,7 +218,8 @@ impl Config {
             is_allowed(name) || agents.values().any(|agent: &Agent| agent.pass_env.contains(name))
         };
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
-        Ok(Self { dir, runner, agents, limits, approvals, home, own })
+        let attention = attention.complete()?;
+        Ok(Self { dir, runner, agents, limits, approvals, attention, home, own })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -323,8 +383,8 @@ mod tests {
         let own = ["PATH", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
         let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
         let limits = Limits::default();
-        let (approvals, home) = (Approvals::default(), None);
-        let config = Config { dir, runner, agents, limits, approvals, home, own: own.into() };
+        let (approvals, attention, home) = (Approvals::default(), Attention::default(), None);
+        let config = Config { dir, runner, agents, limits, approvals, attention, home, own: own.into() };
         let names = |agent| config.own_env(agent).into_keys().collect::<Vec<_>>();
         assert_eq!(names("codex"), ["OPENAI_API_KEY", "PATH"]);
         assert_eq!(names("gemini"), ["GEMINI_API_KEY", "PATH"]);

@@ -4,6 +4,7 @@
 //! the log.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod attention;
 mod budget;
 mod clients;
 mod config;

@@ -160,6 +160,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         stop.cancel();
     });
     tokio::spawn(crate::signals::watch(server.clone()));
+    tokio::spawn(crate::attention::watch(server.clone(), config.attention));
     let (connections, door) = accept(&server, door, descriptors.connections()).await;
 
     tracing::info!("stopping");

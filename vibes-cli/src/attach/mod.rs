@@ -5,6 +5,7 @@
 //! blocks (the socket, the keyboard, signals).
 
 mod asking;
+mod attention;
 mod editor;
 mod input;
 mod link;
@@ -89,6 +90,8 @@ fn run(daemon: &Daemon, session: &SessionInfo, after: Seq, mode: Mode) -> Outcom
     let view = View::new(mode, joined, after, link.me());
     view.header(&mut output)?;
     if mode.interactive {
+        ui::save_title();
+        view.retitle();
         output.hand_over(Console::start(&events, mode.read_only, ui::Paint::stdout())?)?;
     }
     let ended = Loop { link, view, output, events, heard, retry: None }.run();
@@ -124,6 +127,9 @@ impl Loop {
         let last = self.view.flush();
         let shown = self.output.pieces(last).and_then(|()| self.output.flush());
         self.output.stop();
+        if self.view.mode.interactive {
+            ui::restore_title();
+        }
         let ended = ended?;
         shown?;
         self.view.farewell(&ended);

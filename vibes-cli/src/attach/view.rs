@@ -54,6 +54,8 @@ pub(crate) struct View {
     pub(super) shown_at: Option<Instant>,
     pub(super) answered: bool,
     pub(super) turn_running: bool,
+    /// When the turn began that runs, if that was seen.
+    pub(super) turn_began: Option<Instant>,
     /// Prompts typed here whose record has not come: the editor has shown them already.
     pub(super) typed: VecDeque<String>,
     /// Prompts whose answer has not come, with the id of their request.
@@ -81,6 +83,7 @@ impl View {
             answered: false,
             turn_running: matches!(session.state, SessionState::Processing | SessionState::WaitingPermission),
             session,
+            turn_began: None,
             typed: VecDeque::new(),
             unanswered: Vec::new(),
             interrupt_pressed: None,
@@ -262,6 +265,7 @@ impl View {
             }
             _ => {}
         }
+        self.attend(record);
         if record.seq >= self.head { self.ask(output) } else { Ok(()) }
     }
 

@@ -1,5 +1,6 @@
 //! The state function as tables of cases: no runtime, no files, no clock.
 
+mod approvals;
 pub(super) mod case;
 mod clock;
 mod commands;

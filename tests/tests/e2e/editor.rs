@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::fs;
-use vibes_tests::{Editor, TestEnv, eventually, oracle};
+use vibes_tests::{Editor, Real, TestEnv, agents, agents::Agent, eventually, oracle};
 
 /// An editor of the fake agent, or a skipped test.
 macro_rules! editor {
@@ -416,4 +416,39 @@ fn a_daemon_killed_under_a_living_editor_costs_it_nothing() {
     assert_eq!(editor.stopped(tag), "end_turn");
     witness.said(&session, "overback");
     oracle::check(&env);
+}
+
+/// A streamed turn over a killed daemon, an approval with the agent's own option, and the history in a second editor.
+fn serve(agent: &'static Agent) {
+    let Some(real) = Real::started(agent) else { return };
+    let mut editor = editor!(&real.env, &["acp", "--agent", agent.preset]);
+    let session = editor.create(&real.env);
+    let tag = editor.prompt(&session, "[[stream: 100]] hello");
+    editor.said(&session, "w20 ");
+    real.env.daemon().kill9();
+    assert_eq!(editor.stopped(tag), "end_turn");
+    let words: String = (0..100).map(|n| format!("w{n} ")).collect();
+    assert_eq!(editor.text(&session), format!("{words}you said hello"));
+    let made = real.env.path("made");
+    let tag = editor.prompt(&session, &format!("please [[run: echo ran > {made}]]"));
+    let asked = editor.asked();
+    let options = asked["params"]["options"].as_array().expect("there are options");
+    let allow = options.iter().find(|option| option["kind"] == "allow_once").expect("one allows once");
+    editor.decide(&asked, allow["optionId"].as_str().expect("an option has an id"));
+    assert_eq!(editor.stopped(tag), "end_turn");
+    assert_eq!(fs::read_to_string(&made).expect("the command ran"), "ran\n");
+    let mut second = editor!(&real.env, &["acp"]);
+    second.load(&real.env, &session);
+    assert_eq!(second.text(&session), editor.text(&session));
+    real.check();
+}
+
+#[test]
+fn codex_is_served_to_an_editor() {
+    serve(&agents::CODEX);
+}
+
+#[test]
+fn claude_is_served_to_an_editor() {
+    serve(&agents::CLAUDE);
 }

@@ -138,7 +138,7 @@ impl Bridge {
                 self.with(id, |session, cx| session.prompts.refused(prompt, refusal, cx));
             }
             Then::Decided(id, permission) => {
-                self.with(id, |session, cx| session.undecided(&permission, &refusal, cx));
+                self.with(id, |session, cx| session.questions.undecided(&permission, &refusal, cx));
             }
             // The turn ended by itself, or just began, most of all: the records say so.
             Then::Stopped(id) => self.note(format!("session {id}: {}", refusal.message)),

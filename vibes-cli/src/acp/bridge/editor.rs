@@ -4,7 +4,7 @@
 //! words that say what can.
 
 use super::session::{How, Opening, Session};
-use super::{Bridge, HELD, Then, options};
+use super::{Bridge, HELD, Then, options, questions};
 use crate::acp::rpc::{self, ACP_VERSION, Incoming, Refusal, code};
 use crate::client::connection::too_long;
 use crate::commands::idempotency_key;
@@ -15,9 +15,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 use vibes_protocol::model::SessionId;
 use vibes_protocol::wire::message::AgentInfo;
-use vibes_protocol::wire::request::{
-    Content, CreateSession, Input, ListAgents, ListSessions, PermissionResponse, SetOption,
-};
+use vibes_protocol::wire::request::{Content, CreateSession, Input, ListAgents, ListSessions, SetOption};
 use vibes_protocol::wire::{CodedError, Request};
 
 /// Whose sessions are begun when the command line names no agent: the first of these that is installed.
@@ -291,36 +289,22 @@ impl Bridge {
     }
 
     /// The editor answers a question of the agent.
-    fn response(&mut self, id: &Value, outcome: Result<Value, Value>) {
-        let asked = self.sessions.values_mut().find_map(|session| {
-            let mut asked = session.asked.values_mut();
-            asked.find(|asked| Some(asked.rpc) == id.as_u64()).map(|asked| (session.id, asked))
-        });
-        // An answer to what was withdrawn comes too late.
-        let Some((session, asked)) = asked else { return };
-        asked.answered = true;
-        let permission = &asked.permission;
-        let how = format!("`vibes approve {}` or `vibes deny {0}` answers it", short(session));
+    fn response(&mut self, rpc: &Value, outcome: Result<Value, Value>) {
+        let mut sessions = self.sessions.values_mut();
+        let asked = sessions.find_map(|session| Some((session.id, session.questions.answered(rpc)?)));
+        // An answer to what was taken back comes too late.
+        let Some((session, permission)) = asked else { return };
         match outcome {
             Ok(result) => {
                 // Without a choice the editor has cancelled: the question waits for the interrupt, or for others.
                 let Some(option) = result["outcome"]["optionId"].as_str() else { return };
-                let response = PermissionResponse {
-                    session_id: session.to_string(),
-                    permission_id: permission.permission_id.clone(),
-                    hash: permission.hash.clone(),
-                    option_id: Some(option.to_owned()),
-                    decision: None,
-                    message: None,
-                    updated_input: None,
-                    answers: None,
-                    for_session: None,
-                };
                 let then = Then::Decided(session, permission.permission_id.clone());
+                let response = questions::response(session, permission, option);
                 self.ask(response, then);
             }
             Err(error) => {
-                let why = error["message"].as_str().unwrap_or("no reason").to_owned();
+                let (why, id) = (error["message"].as_str().unwrap_or("no reason").to_owned(), short(session));
+                let how = format!("`vibes approve {id}` or `vibes deny {id}` answers");
                 self.note(format!("the editor could not ask for permission ({why}); {how}"));
             }
         }

@@ -1,7 +1,7 @@
 //! `vibes acp`: an agent for an editor, whose sessions are sessions of the daemon.
 //!
 //! Module map: `editor` (what the editor asks) and `daemon` (what the daemon says) → `session` (one open session) →
-//! `prompts`, `options`, `words`.
+//! `prompts`, `questions`, `options`, `words`.
 //!
 //! Invariant: one loop on one thread owns all state. The state decides and this file acts: it reads events, sends what
 //! was decided, and finds the daemon again. A request that was sent and not answered is sent again on the next connection
@@ -11,6 +11,7 @@ mod daemon;
 mod editor;
 mod options;
 mod prompts;
+mod questions;
 mod session;
 #[cfg(test)]
 mod tests;

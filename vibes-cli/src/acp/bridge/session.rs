@@ -5,20 +5,17 @@
 //! out as [`Effect`]s.
 
 use super::prompts::{End, Prompts};
-use super::words;
+use super::questions::Questions;
 use super::{Effect, Then, options};
 use crate::acp::rpc::{self, Refusal};
 use crate::client::stream::Seen;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use vibes_protocol::model::fact::TurnStarted;
-use vibes_protocol::model::{ClientId, Fact, Permission, Role, Seq, SessionId, SessionInfo, SessionState};
+use vibes_protocol::model::{ClientId, Fact, Permission, Role, Seq, SessionId, SessionInfo};
 use vibes_protocol::wire::Request;
 use vibes_protocol::wire::message::{Cursor, Record, SubscribedSession};
 use vibes_protocol::wire::request::{After, Interrupt, RemoveInput, Subscribe};
-
-/// How often an editor is asked whose answers the daemon does not take: an editor may answer by itself.
-const TIMES: u32 = 3;
 
 /// How an editor opened a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +33,6 @@ pub(super) enum How {
 pub(super) struct Opening {
     pub(super) rpc: Value,
     pub(super) how: How,
-}
-
-/// A permission request that was put to the editor.
-#[derive(Debug)]
-pub(super) struct Asked {
-    /// The number of our request to the editor.
-    pub(super) rpc: u64,
-    pub(super) permission: Permission,
-    /// The editor has answered.
-    pub(super) answered: bool,
-    /// How often it was asked.
-    pub(super) times: u32,
 }
 
 /// A prompt that no turn has begun with.
@@ -98,10 +83,7 @@ pub(super) struct Session {
     /// The running turn.
     turn: Option<TurnStarted>,
     pub(super) prompts: Prompts,
-    pub(super) asked: BTreeMap<String, Asked>,
-    /// Questions that a rule may answer yet: until the session waits for people.
-    held: Vec<Permission>,
-    state: Option<SessionState>,
+    pub(super) questions: Questions,
     /// The commands the agent offers, for an editor that does not hear the history.
     commands: Option<Value>,
     /// The options and the name that the editor was told last.
@@ -123,9 +105,7 @@ impl Session {
             waiting: BTreeMap::new(),
             turn: None,
             prompts: Prompts::default(),
-            asked: BTreeMap::new(),
-            held: Vec::new(),
-            state: None,
+            questions: Questions::new(id),
             commands: None,
             told: (Vec::new(), None),
         }
@@ -165,9 +145,7 @@ impl Session {
             self.telling = true;
             self.turn = None;
             self.waiting.clear();
-            for (_, asked) in std::mem::take(&mut self.asked) {
-                cx.tell(rpc::withdraw(asked.rpc));
-            }
+            self.questions.take_all_back(cx);
             if let Some(earlier) = self.opening.take() {
                 self.answer_opening(earlier, cx);
             }
@@ -185,9 +163,7 @@ impl Session {
             cx.tell(rpc::answer(&opening.rpc, Err(refusal.clone())));
         }
         self.prompts.refuse_all(refusal, cx);
-        for (_, asked) in std::mem::take(&mut self.asked) {
-            cx.tell(rpc::withdraw(asked.rpc));
-        }
+        self.questions.take_all_back(cx);
     }
 
     fn answer_opening(&mut self, opening: Opening, cx: &mut Cx<'_>) {
@@ -249,18 +225,11 @@ impl Session {
             }
             Fact::Update(update) => self.said(update.update, cx),
             Fact::PermissionRequested(requested) if self.caught_up => {
-                self.held.push(requested.permission);
-                self.ask_held(cx);
+                self.questions.arrived(requested.permission, cx);
             }
-            Fact::PermissionResolved(resolved) => {
-                self.held.retain(|held| held.permission_id != resolved.permission_id);
-                if let Some(asked) = self.asked.remove(&resolved.permission_id).filter(|one| !one.answered) {
-                    cx.tell(rpc::withdraw(asked.rpc));
-                }
-            }
+            Fact::PermissionResolved(resolved) => self.questions.resolved(&resolved.permission_id, cx),
             Fact::StateChanged(changed) => {
-                self.state = Some(changed.to);
-                self.ask_held(cx);
+                self.questions.state(changed.to, cx);
                 if changed.to.is_ended() {
                     self.prompts.session_ended(seq, changed.to, changed.reason.as_deref(), self.id, cx);
                 }
@@ -313,52 +282,9 @@ impl Session {
                 self.update(commands, cx);
             }
         }
-        self.held.clear();
-        let pending = std::mem::take(&mut self.pending);
-        let still = |id: &String| pending.iter().any(|permission| permission.permission_id == *id);
-        let (kept, gone) = std::mem::take(&mut self.asked).into_iter().partition(|(id, _)| still(id));
-        self.asked = kept;
-        for (_, asked) in gone {
-            if !asked.answered {
-                cx.tell(rpc::withdraw(asked.rpc));
-            }
-        }
-        for permission in pending {
-            if !self.asked.contains_key(&permission.permission_id) {
-                self.ask(permission, 1, cx);
-            }
-        }
+        self.questions.renew(std::mem::take(&mut self.pending), cx);
         self.stop_cancelled(cx);
         self.tell_settings(cx);
-    }
-
-    /// What no rule has answered is asked when the session waits for people.
-    fn ask_held(&mut self, cx: &mut Cx<'_>) {
-        if self.state == Some(SessionState::WaitingPermission) {
-            for permission in std::mem::take(&mut self.held) {
-                self.ask(permission, 1, cx);
-            }
-        }
-    }
-
-    /// Puts a question of the agent to the editor.
-    pub(super) fn ask(&mut self, permission: Permission, times: u32, cx: &mut Cx<'_>) {
-        *cx.last_request += 1;
-        let rpc = *cx.last_request;
-        let params = words::question(&self.id.to_string(), &permission);
-        cx.tell(rpc::request(rpc, "session/request_permission", params));
-        let id = permission.permission_id.clone();
-        self.asked.insert(id, Asked { rpc, permission, answered: false, times });
-    }
-
-    /// The daemon did not take the editor's answer. Unless others answered, the editor is asked again.
-    pub(super) fn undecided(&mut self, permission: &str, refusal: &Refusal, cx: &mut Cx<'_>) {
-        cx.note(format!("session {}: {}", self.id, refusal.message));
-        let Some(asked) = self.asked.remove(permission) else { return };
-        let decided = matches!(refusal.daemon, Some("ALREADY_DECIDED" | "PERMISSION_NOT_PENDING"));
-        if !decided && asked.times < TIMES {
-            self.ask(asked.permission, asked.times + 1, cx);
-        }
     }
 
     /// Whether the editor hears of it without asking once more.

@@ -105,6 +105,23 @@ mod imp {
         Some(environ.split(|byte| *byte == 0).any(test))
     }
 
+    /// The session whose agent a process runs inside of, as its marker or the nearest ancestor's tells.
+    pub fn session_of(pid: i32, state_id: &str) -> Option<String> {
+        let marker = format!("{SESSION_MARKER_VAR}={state_id}:");
+        let mut at = pid;
+        for _ in 0..256 {
+            let environ = fs::read(format!("/proc/{at}/environ")).unwrap_or_default();
+            let marked =
+                environ.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(marker.as_bytes()));
+            if let Some(marked) = marked {
+                let marked = String::from_utf8_lossy(marked).into_owned();
+                return Some(marked.split('.').next().unwrap_or_default().to_owned());
+            }
+            at = stat(at).map(|(parent, ..)| parent).filter(|parent| *parent > 1)?;
+        }
+        None
+    }
+
     /// Whether a process runs inside an agent of the state directory `state_id`: it or an ancestor carries the
     /// marker. Runners carry it too, and adopt what their agents orphan, so that cleaning the environment or forking
     /// twice does not help. `None` when that cannot be read.
@@ -158,6 +175,11 @@ mod imp {
     /// Unknown here.
     pub fn carrying(_marker: &str) -> Vec<i32> {
         Vec::new()
+    }
+
+    /// Unknown here.
+    pub fn session_of(_pid: i32, _state_id: &str) -> Option<String> {
+        None
     }
 
     /// Always out of the tree here: the seat belt is Linux's alone, and without it the product still has to work.

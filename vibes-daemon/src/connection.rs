@@ -213,6 +213,12 @@ impl Connection {
         }
     }
 
+    /// The session whose agent the peer runs inside of, as far as that can be told.
+    pub async fn session_of_peer(&self) -> Option<String> {
+        let (pid, state_id) = (self.caller().pid?, self.server.state_id.clone());
+        tokio::task::spawn_blocking(move || host::session_of(pid, &state_id)).await.ok().flatten()
+    }
+
     /// The client introduced itself: it is a client of before, or a new one with a token of its own.
     pub fn introduce(
         &self,

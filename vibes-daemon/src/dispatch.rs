@@ -103,7 +103,12 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
     {
         let kind = request.type_name();
         tracing::warn!(request = kind, pid = connection.caller().pid, "refused: asked from inside an agent");
-        if let Ok(handle) = connection.server.sessions.resolve(session_id) {
+        // What concerns no one session is told where it came from.
+        let concerned = match session_id {
+            "" => connection.session_of_peer().await.unwrap_or_default(),
+            named => named.to_owned(),
+        };
+        if let Ok(handle) = connection.server.sessions.resolve(&concerned) {
             handle.tell(connection.caller(), Command::NoteRefused { request: kind }).await;
         }
         let message = "this process runs inside an agent of this daemon, which may look but not change anything; \

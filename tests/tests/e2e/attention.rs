@@ -29,7 +29,7 @@ fn told(env: &TestEnv) -> Vec<Value> {
 }
 
 #[test]
-fn a_command_hears_each_edge_once_as_json() {
+fn fault_89_a_command_hears_each_edge_once_as_json_without_secrets() {
     let env = started("command = [\"/bin/sh\", \"-c\", \"cat >> ROOT/calls\"]");
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true, "name": "api"}));

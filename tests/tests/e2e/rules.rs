@@ -156,6 +156,7 @@ fn an_agent_applies_no_rules_to_itself() {
     ada.said(&session, "FORBIDDEN");
     assert_eq!(ada.fact(&session, "turn_ended")["fact"]["outcome"], "finished");
     assert_eq!(ada.ok("get_rules", json!({}))["applied"], json!([]));
+    assert_eq!(ada.fact(&session, "refused")["fact"]["request"], "apply_rules");
 }
 
 #[test]

@@ -23,6 +23,23 @@ pub fn alive(pid: i32) -> bool {
     !matches!(state, None | Some("Z" | "X"))
 }
 
+/// The TCP ports of IPv4 that a process listens on.
+pub fn listens(pid: i32) -> Vec<u16> {
+    let sockets: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()?.to_str().map(str::to_owned))
+        .collect();
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let listening = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // The local address, the state (0A listens) and the inode.
+    let ours = listening.filter(|row| {
+        row.get(3) == Some(&"0A")
+            && row.get(9).is_some_and(|inode| sockets.contains(&format!("socket:[{inode}]")))
+    });
+    ours.filter_map(|row| u16::from_str_radix(row[1].rsplit(':').next()?, 16).ok()).collect()
+}
+
 /// When the process started, in the kernel's ticks after boot.
 pub fn start_time(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");

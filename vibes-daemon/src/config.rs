@@ -287,6 +287,8 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
     // It opens an HTTP server on the loopback that drives it, and asks nobody who they are unless it has a password.
     let password = uuid::Uuid::new_v4().simple().to_string();
     let guard = BTreeMap::from([("OPENCODE_SERVER_PASSWORD".to_owned(), password)]);
+    // Otherwise it starts itself once more, and the first of the two swallows SIGTERM.
+    let alone = BTreeMap::from([("GEMINI_CLI_NO_RELAUNCH".to_owned(), "true".to_owned())]);
     let me = me.to_string_lossy();
     let adapter = "through its adapter for the Agent Client Protocol";
     let native = "speaks the Agent Client Protocol";
@@ -331,7 +333,7 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
         (
             "gemini".into(),
             passing(
-                agent(&["gemini", "--acp"], "Gemini CLI", native),
+                Agent { env: alone, ..agent(&["gemini", "--acp"], "Gemini CLI", native) },
                 &[
                     "GEMINI_API_KEY",
                     "GOOGLE_API_KEY",
@@ -357,6 +359,13 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
                     "XDG_DATA_HOME",
                     "XDG_STATE_HOME",
                 ],
+            ),
+        ),
+        (
+            "goose".into(),
+            passing(
+                agent(&["goose", "acp"], "Goose", native),
+                &["ANTHROPIC_API_KEY", "GOOSE_MODEL", "GOOSE_PROVIDER", "OPENAI_API_KEY", "XDG_CONFIG_HOME"],
             ),
         ),
     ])

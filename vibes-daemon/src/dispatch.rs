@@ -186,7 +186,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => session::get(connection, r, &body.session_id),
         Request::ReadRecords(body) => session::read(connection, r, body),
-        Request::ListAgents(_) => daemon::agents(connection, r),
+        Request::ListAgents(body) => daemon::agents(connection, r, &body.env),
         Request::GetDaemonStatus(_) => daemon::status(connection, r),
         Request::StopDaemon(body) => daemon::stop(connection, r, &body),
         Request::Ping(_) => Answer::Now(Message::Pong { request_id: r }),

@@ -13,6 +13,7 @@ mod dispatch;
 mod doctor;
 mod handlers;
 mod instance;
+mod known;
 mod listen;
 mod outlet;
 mod paths;

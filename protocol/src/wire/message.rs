@@ -71,6 +71,18 @@ pub struct AgentInfo {
     /// Names of variables that a client should send besides those that every agent gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
+    /// What it can do, as was seen: `resume`, `permissions`, `images`, `modes`, `models`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub can: Vec<String>,
+    /// Whether credentials were seen; absent where nobody knows what to look for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_in: Option<bool>,
+    /// How to install it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<String>,
+    /// How to sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<String>,
     /// Content blocks that prompts may have besides `text` and `resource_link`: `image`, `audio`, `resource`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepts: Vec<String>,

@@ -494,7 +494,11 @@ requests! {
         limit: Option<u32>,
     }
     /// Lists the agents the daemon can start.
-    "list_agents" ListAgents {}
+    "list_agents" ListAgents {
+        /// Environment of the client, to look for programs and credentials in; values are never stored.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, String>,
+    }
     /// Tells about the daemon.
     "daemon_status" GetDaemonStatus {}
     /// Stops the daemon.

@@ -33,6 +33,8 @@ pub struct Agent {
     pub failures: &'static [(&'static str, Failure)],
     /// Whether it ends at a flag that it does not know.
     pub refuses_flags: bool,
+    /// What becomes of it without credentials: the variable that holds them, and whether it still starts.
+    pub keyless: Option<(&'static str, bool)>,
     /// More arguments that the preset gives it, as TOML.
     pub flags: &'static str,
     /// Variables that keep it from the network and that no preset passes on: a person would name them with `--env`.
@@ -71,6 +73,8 @@ pub const CODEX: Agent = Agent {
         ("nothing", Failure::Waits),
     ],
     refuses_flags: true,
+    // Its provider wants none here; codex has a test of its own.
+    keyless: None,
     flags: "",
     quiet: &[],
     reaches: &[],
@@ -95,6 +99,7 @@ pub const CLAUDE: Agent = Agent {
         ("nothing", Failure::Waits),
     ],
     refuses_flags: false,
+    keyless: Some(("ANTHROPIC_API_KEY", true)),
     flags: "",
     quiet: &[],
     reaches: &[],
@@ -120,6 +125,7 @@ pub const GEMINI: Agent = Agent {
         ("nothing", Failure::Waits),
     ],
     refuses_flags: true,
+    keyless: Some(("GEMINI_API_KEY", false)),
     flags: ", \"--acp\"",
     quiet: &[],
     reaches: &[],
@@ -144,6 +150,8 @@ pub const OPENCODE: Agent = Agent {
         ("nothing", Failure::Waits),
     ],
     refuses_flags: true,
+    // The key of its provider lies in its configuration.
+    keyless: None,
     flags: "",
     quiet: &[("OPENCODE_DISABLE_MODELS_FETCH", "1"), ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1")],
     // It looks for its plugins' versions and goes on without an answer.

@@ -161,7 +161,7 @@ impl Daemon {
 
     /// The variables that an agent is to be passed; none for an agent that the daemon does not know.
     pub(crate) fn variables_of(&mut self, agent: &str) -> Outcome<Vec<String>> {
-        let Message::Agents { agents, .. } = self.ask(ListAgents {})? else {
+        let Message::Agents { agents, .. } = self.ask(ListAgents { env: Default::default() })? else {
             return Err(Failure::unexpected("list_agents"));
         };
         Ok(agents.into_iter().find(|known| known.id == agent).map(|known| known.env).unwrap_or_default())

@@ -7,6 +7,7 @@ use crate::client::{Daemon, Start};
 use crate::error::{Failure, Kind, Outcome};
 use crate::render::sheet;
 use crate::{commands, place, ui};
+use std::collections::BTreeMap;
 use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::{ListAgents, Who};
 
@@ -39,9 +40,14 @@ pub(crate) fn who(args: &OneJsonArgs) -> Outcome {
 
 pub(crate) fn agents(json: bool) -> Outcome {
     let mut daemon = Daemon::here(Start::Auto)?;
-    let Message::Agents { agents, .. } = daemon.ask(ListAgents {})? else {
-        return Err(Failure::unexpected("list_agents"));
+    let mut ask = |env| match daemon.ask(ListAgents { env })? {
+        Message::Agents { agents, .. } => Ok(agents),
+        _ => Err(Failure::unexpected("list_agents")),
     };
+    // What is installed and who is signed in depends on this terminal: first the names of what matters, then the values.
+    let mut env = place::agent_environment(&[])?;
+    place::pass_on(ask(BTreeMap::new())?.into_iter().flat_map(|agent| agent.env).collect(), &mut env);
+    let agents = ask(env)?;
     if json {
         return ui::json(&agents);
     }

@@ -130,20 +130,34 @@ pub(crate) fn agents(agents: &[AgentInfo], paint: Paint) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = agents
         .iter()
         .map(|agent| {
-            let installed = if agent.installed {
-                Cell::painted("yes", Paint::green)
-            } else {
-                Cell::painted("no", Paint::dim)
+            let told = |seen: bool, not: &str| {
+                if seen { Cell::painted("yes", Paint::green) } else { Cell::painted(not, Paint::dim) }
             };
+            let can = if agent.can.is_empty() { agent.description.clone() } else { agent.can.join(", ") };
             vec![
                 Cell::painted(&agent.id, Paint::bold),
                 Cell::new(&agent.name),
-                installed,
-                Cell::new(&agent.description),
+                told(agent.installed, "no"),
+                // A key chain cannot be looked into.
+                agent.signed_in.map_or_else(|| Cell::new("-"), |seen| told(seen, "not seen")),
+                Cell::new(can),
             ]
         })
         .collect();
-    table::render(&["AGENT", "NAME", "INSTALLED", "DESCRIPTION"], &rows, paint)
+    let mut lines = table::render(&["AGENT", "NAME", "INSTALLED", "SIGNED IN", "CAN"], &rows, paint);
+    // What is missing, and what to do about it.
+    let todo = agents.iter().filter_map(|agent| match (agent.installed, agent.signed_in) {
+        (false, _) => Some((&agent.id, "install", agent.install.as_ref()?)),
+        (true, Some(false)) => Some((&agent.id, "sign in", agent.sign_in.as_ref()?)),
+        _ => None,
+    });
+    let todo: Vec<String> =
+        todo.map(|(id, what, how)| paint.dim(&sanitize::line(&format!("{id}: {what}: {how}")))).collect();
+    if !todo.is_empty() {
+        lines.push(String::new());
+        lines.extend(todo);
+    }
+    lines
 }
 
 /// The daemon's state, as `daemon status` prints it.
@@ -231,8 +245,25 @@ mod tests {
             installed: true,
             env: Vec::new(),
             accepts: Vec::new(),
+            can: Vec::new(),
+            signed_in: None,
+            install: None,
+            sign_in: None,
         };
-        assert!(agents(&[agent], Paint::PLAIN)[1].contains("shell  Shell  yes        runs commands"));
+        let codex = AgentInfo {
+            id: "codex".to_owned(),
+            name: "Codex".to_owned(),
+            can: vec!["resume".to_owned(), "modes".to_owned()],
+            signed_in: Some(false),
+            install: Some("npm install -g it".to_owned()),
+            sign_in: Some("run it".to_owned()),
+            ..agent.clone()
+        };
+        let missing = AgentInfo { id: "gone".to_owned(), installed: false, ..codex.clone() };
+        let lines = agents(&[agent, codex, missing], Paint::PLAIN);
+        assert!(lines[1].contains("shell  Shell  yes        -          runs commands"), "{lines:#?}");
+        assert!(lines[2].contains("yes        not seen   resume, modes"), "{lines:#?}");
+        assert_eq!(lines[5..], ["codex: sign in: run it", "gone: install: npm install -g it"]);
         let sample = Status {
             pid: 7,
             version: "0.1.0".to_owned(),

@@ -4,8 +4,10 @@ use crate::{
     budget::OUTSTANDING,
     connection::{Connection, lock},
     dispatch::{Answer, error},
+    known,
 };
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -59,19 +61,31 @@ pub fn hello(connection: &Arc<Connection>, request_id: Option<String>, body: Hel
 }
 
 /// Lists the agents that can be started.
-pub fn agents(connection: &Arc<Connection>, request_id: Option<String>) -> Answer {
-    let path = connection.server.path.as_deref();
-    let agents = connection
-        .server
+pub fn agents(
+    connection: &Arc<Connection>,
+    request_id: Option<String>,
+    client: &BTreeMap<String, String>,
+) -> Answer {
+    let server = &connection.server;
+    let agents = server
         .agents
         .iter()
-        .map(|(id, agent)| AgentInfo {
-            id: id.clone(),
-            name: agent.name.clone().unwrap_or_else(|| id.clone()),
-            description: agent.description.clone().unwrap_or_else(|| agent.command.join(" ")),
-            env: agent.pass_env.clone(),
-            accepts: agent.accepts.clone(),
-            installed: launch::find_program(&agent.command[0], path, "/").is_ok(),
+        .map(|(id, agent)| {
+            let env = (server.environment)(id, Some(client));
+            let known = known::of(&agent.command[0]);
+            AgentInfo {
+                id: id.clone(),
+                name: agent.name.clone().unwrap_or_else(|| id.clone()),
+                description: agent.description.clone().unwrap_or_else(|| agent.command.join(" ")),
+                env: agent.pass_env.clone(),
+                accepts: agent.accepts.clone(),
+                installed: launch::find_program(&agent.command[0], env.get("PATH").map(String::as_str), "/")
+                    .is_ok(),
+                can: known.into_iter().flat_map(|known| known.can).map(|can| (*can).to_owned()).collect(),
+                signed_in: known.map(|known| known.signed_in(&env)),
+                install: known.map(|known| known.install.to_owned()),
+                sign_in: known.map(|known| known.sign_in.to_owned()),
+            }
         })
         .collect();
     Answer::Now(Message::Agents { request_id, agents })

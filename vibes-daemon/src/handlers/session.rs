@@ -7,6 +7,7 @@
 use crate::{
     connection::{Connection, Subscription, lock},
     dispatch::{Answer, Said, error},
+    known,
 };
 use std::{path::Path, sync::Arc};
 use vibes_core::{
@@ -156,12 +157,13 @@ async fn try_create(
     argv.extend(body.args);
     if let Err(error) = launch::find_program(&argv[0], env.get("PATH").map(String::as_str), &body.cwd) {
         let (agent, program) = (&body.agent, &argv[0]);
+        let how = known::of(program).map(|known| format!(" ({})", known.install)).unwrap_or_default();
         return Err(match error {
             LaunchError::NotFound { .. } => CodedError::new(
                 ErrorCode::AgentNotFound,
                 format!(
                     "the agent {agent} needs the program {program:?}, which is not on the PATH of this client; \
-                     install it, or name another one under [agents.{agent}] in the configuration"
+                     install it{how}, or name another one under [agents.{agent}] in the configuration"
                 ),
             ),
             other => CodedError::new(ErrorCode::AgentStartFailed, format!("the agent {agent}: {other}")),

@@ -1,6 +1,7 @@
 //! What an agent asks before it acts, and what it leaves running.
 
-use super::{answered, decide, ended, file, interrupt, run, run_until};
+use super::{answered, decide, ended, file, interrupt, of_agent, run, run_until};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 use vibes_tests::{Real, agents::Agent, oracle, processes, turns};
@@ -84,18 +85,31 @@ pub fn killed_at_work(agent: &'static Agent) {
     ada.prompt(&session, &run_until(&real));
     decide(&mut ada, &session, "allow_once");
     file(&real, "began");
-    let of_agent = || {
-        let mut processes = real.env.processes();
-        processes
-            .retain(|process| ["vibesd", "model.py"].iter().all(|other| !process.command.contains(other)));
-        processes
-    };
-    assert!(of_agent().len() >= 3, "the runner, the agent and the command: {:#?}", of_agent());
+    let living = of_agent(&real);
+    assert!(living.len() >= 3, "the runner, the agent and the command: {living:#?}");
     ada.ok("kill_session", json!({"session_id": session}));
     real.env.runner_gone(&session);
-    assert!(of_agent().is_empty(), "alive after the kill: {:#?}", of_agent());
+    let left = of_agent(&real);
+    assert!(left.is_empty(), "alive after the kill: {left:#?}");
     let records = oracle::journal(&mut ada, &session);
     assert_eq!(turns(&records)[0].outcome, "interrupted");
     closed(&records);
     real.check();
+}
+
+pub fn agent_killed_at_work(agent: &'static Agent) {
+    let Some(real) = Real::started(agent) else { return };
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    ada.prompt(&session, &run_until(&real));
+    decide(&mut ada, &session, "allow_once");
+    file(&real, "began");
+    processes::signal(processes::of(&mut ada, &session, "agent_pid"), Signal::KILL);
+    assert_ne!(ended(&mut ada, &session), "finished");
+    ada.wait_for("the agent is gone", |message| message["fact"]["kind"] == "agent_exited");
+    let left = processes::running(&real.env.path("go"));
+    assert!(left.is_empty(), "the command lives on: {left:?}");
+    answered(&mut ada, &session, "and now");
+    assert!(!Path::new(&real.env.path("done")).exists());
+    closed(&oracle::journal(&mut ada, &session));
 }

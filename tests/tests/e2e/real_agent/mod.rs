@@ -15,7 +15,7 @@ mod talk;
 
 use serde_json::json;
 use std::path::Path;
-use vibes_tests::{Real, Wire, agents, eventually_within, real::PATIENCE};
+use vibes_tests::{Real, Wire, agents, eventually_within, processes::Process, real::PATIENCE};
 
 /// A prompt to run a command, which the agent asks about first.
 fn run(command: &str) -> String {
@@ -63,6 +63,13 @@ fn interrupt(wire: &mut Wire, session: &str) {
     wire.ok("interrupt", json!({"session_id": session}));
 }
 
+/// The living processes of runners, agents and tools.
+fn of_agent(real: &Real) -> Vec<Process> {
+    let mut processes = real.env.processes();
+    processes.retain(|process| ["vibesd", "model.py"].iter().all(|other| !process.command.contains(other)));
+    processes
+}
+
 /// The suite for one agent: each test is a scenario of its name.
 macro_rules! suite {
     ($agent:ident, $which:expr) => {
@@ -102,6 +109,11 @@ macro_rules! suite {
             #[test]
             fn a_killed_session_leaves_no_process_of_the_agent_or_its_tools() {
                 ask::killed_at_work(&$which);
+            }
+
+            #[test]
+            fn an_agent_that_is_killed_at_work_leaves_no_command() {
+                ask::agent_killed_at_work(&$which);
             }
 
             #[test]

@@ -115,7 +115,7 @@ impl Bridge {
     fn initialize(&mut self, rpc: &Value, params: &Value) -> Served {
         let name = ["name", "title"].iter().find_map(|field| params["clientInfo"][field].as_str());
         self.editor = Some(name.unwrap_or_default().to_owned());
-        self.ask(ListAgents {}, Then::Agents(rpc.clone()));
+        self.ask(ListAgents { env: Default::default() }, Then::Agents(rpc.clone()));
         Ok(())
     }
 

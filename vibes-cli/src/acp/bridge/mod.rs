@@ -17,7 +17,7 @@ mod session;
 mod tests;
 mod words;
 
-use super::rpc::{Incoming, Refusal};
+use super::rpc::{Incoming, Refusal, code};
 use super::stdio::{Input, Lines, Out};
 use crate::args::AcpArgs;
 use crate::client::hello;
@@ -36,6 +36,8 @@ use vibes_protocol::wire::request::{ClientKind, ClientProgram, Unsubscribe};
 
 /// How many messages of an editor may wait until it was answered who we are.
 const HELD: usize = 64;
+/// How many requests may wait for a connection. More than a person's editor asks in the half minute that one is looked for.
+const UNSENT: usize = 64;
 /// How long what an editor asked before it left is still answered.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 /// How often a request is sent whose answer was that the daemon is still finding the agent; each takes five seconds.
@@ -295,14 +297,14 @@ impl Loop {
         self.heard.recv_timeout(until.saturating_duration_since(Instant::now())).ok()
     }
 
-    /// Does what was decided.
+    /// Does what was decided, and what is decided over that.
     fn act(&mut self) -> Outcome {
-        for effect in std::mem::take(&mut self.bridge.effects) {
-            match effect {
-                Effect::Tell(message) => self.out.line(&message)?,
-                Effect::Note(words) => say(&words),
-                Effect::Ask(request, then) => {
-                    self.send(Ask { request, then, tries: 0 });
+        while !self.bridge.effects.is_empty() {
+            for effect in std::mem::take(&mut self.bridge.effects) {
+                match effect {
+                    Effect::Tell(message) => self.out.line(&message)?,
+                    Effect::Note(words) => say(&words),
+                    Effect::Ask(request, then) => self.send(Ask { request, then, tries: 0 }),
                 }
             }
         }
@@ -314,7 +316,11 @@ impl Loop {
         // The loss of a connection is an event of its own, and sends what waits here.
         match self.stream.send((*ask.request).clone()) {
             Some(id) => self.bridge.asked.push((id, ask)),
-            None => self.bridge.unsent.push_back(ask),
+            None if self.bridge.unsent.len() < UNSENT => self.bridge.unsent.push_back(ask),
+            None => {
+                let words = "the daemon is not reached, and too many requests wait for it; try again later";
+                self.bridge.failed(ask.then, Refusal::new(code::INTERNAL, words));
+            }
         }
     }
 

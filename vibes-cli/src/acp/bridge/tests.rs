@@ -212,6 +212,16 @@ fn a_cancel_finds_its_prompt_wherever_that_is() {
     case.fact(6, json!({"kind": "input_dropped", "input_seq": 5, "by": {"client_id": ME}}));
     assert_eq!(case.stop_reason(5), "cancelled");
     case.ends(7, 1, "end_turn");
+    // The request itself may be cancelled, which is the same.
+    let mut case = Case::loaded();
+    case.prompt(5);
+    case.accepted(3);
+    case.input(3, ME);
+    case.begins(4, 1, 3);
+    case.editor(json!({"method": "$/cancel_request", "params": {"requestId": 6}}));
+    assert_eq!(case.interrupts(), 0, "that is nobody's");
+    case.editor(json!({"method": "$/cancel_request", "params": {"requestId": 5}}));
+    assert_eq!(case.interrupts(), 1);
     // It begins before it could leave: then its turn is interrupted.
     let mut case = Case::loaded();
     case.prompt(5);

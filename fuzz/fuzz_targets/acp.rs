@@ -11,7 +11,8 @@ use vibes_core::agent::{AgentEvent, Opening, Outgoing, acp::Acp};
 
 fn opening() -> Opening {
     let options = Map::from_iter([("mode".to_owned(), json!("ask"))]);
-    Opening { cwd: "/tmp".to_owned(), options, again: false, version: "0.1.0".to_owned() }
+    let session = "436d7166-76d3-4251-9e81-a7415bae055f".to_owned();
+    Opening { session, generation: 1, again: false, cwd: "/tmp".to_owned(), options, version: "0.1.0".to_owned() }
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -128,7 +128,7 @@ fn is_pure(path: &str) -> bool {
     judges
         || matches!(path, "ownership.rs" | "lifecycle.rs" | "session/event.rs")
         || path.starts_with("session/state")
-        || path.starts_with("agent/") && !touches_the_world && file != "tests.rs"
+        || path.starts_with("agent/") && !touches_the_world && file != "tests.rs" && !path.contains("/tests/")
 }
 
 #[test]

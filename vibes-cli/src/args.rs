@@ -154,6 +154,12 @@ pub(crate) struct StartArgs {
     /// Arguments for the agent's program
     #[arg(last = true, value_name = "AGENT ARGS")]
     pub(crate) agent_args: Vec<String>,
+    /// Take up the conversation that was last had in this directory without vibes
+    #[arg(short, long = "continue", conflicts_with = "resume")]
+    pub(crate) continue_last: bool,
+    /// Take up a conversation that was had without vibes, by the agent's own id of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) resume: Option<String>,
     /// Start in the background and print the session's id
     #[arg(short, long)]
     pub(crate) detach: bool,

@@ -29,6 +29,8 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 fn session() -> State {
     let plan = Plan {
+        dialect: Default::default(),
+        conversation: None,
         agent: "bench".into(),
         argv: vec!["bench".into()],
         cwd: "/".into(),

@@ -86,6 +86,8 @@ impl<'a> Process<'a> {
                 self.acp.conversation = known.map(str::to_owned);
                 self.conversation = self.acp.conversation.clone();
                 let opening = Opening {
+                    session: "s".to_owned(),
+                    generation: 1,
                     cwd: "/home/dev/a/work".to_owned(),
                     options: Map::new(),
                     again: known.is_some(),
@@ -186,7 +188,7 @@ fn replay(agent: &str) -> Tally {
                 AgentEvent::Withdrawn { .. } => tally.withdrawn += 1,
                 AgentEvent::TurnEnded(result) => {
                     tally.turns += 1;
-                    tally.usages += usize::from(result.as_ref().is_ok_and(|result| result.usage.is_some()));
+                    tally.usages += usize::from(result.usage.is_some());
                 }
                 AgentEvent::Ready { .. } | AgentEvent::StartFailed(_) => {}
                 other => panic!("{agent} {scenario}: {other:?}"),

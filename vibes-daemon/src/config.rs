@@ -6,7 +6,10 @@ use crate::{attention::Event, paths};
 use anyhow::Context;
 use serde::Deserialize;
 use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
-use vibes_core::{agent::launch::SPOOLS, session::ApprovalPolicy};
+use vibes_core::{
+    agent::{Dialect, launch::SPOOLS},
+    session::ApprovalPolicy,
+};
 use vibes_protocol::{model::Detached, paths::StateDir};
 
 /// How the daemon is set up.
@@ -37,6 +40,9 @@ pub struct Config {
 pub struct Agent {
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// The language it speaks.
+    #[serde(default)]
+    pub dialect: Dialect,
     /// For people.
     #[serde(default)]
     pub name: Option<String>,
@@ -273,6 +279,22 @@ fn accepting(mut agents: BTreeMap<String, Agent>) -> BTreeMap<String, Agent> {
     agents
 }
 
+/// What Claude Code is told by variables, whichever way it is started.
+const CLAUDE: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_CUSTOM_HEADERS",
+    "ANTHROPIC_MODEL",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    "CLAUDE_CODE_MAX_RETRIES",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CONFIG_DIR",
+    "DISABLE_AUTOUPDATER",
+];
+
 /// The agents that need no configuration, with the variables that their own documentation names.
 fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -300,29 +322,14 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
         (
             "claude".into(),
             passing(
-                agent(&["claude-agent-acp"], "Claude Code", adapter),
-                &[
-                    "ANTHROPIC_API_KEY",
-                    "ANTHROPIC_AUTH_TOKEN",
-                    "ANTHROPIC_BASE_URL",
-                    "CLAUDE_CODE_OAUTH_TOKEN",
-                    "CLAUDE_CONFIG_DIR",
-                ],
+                Agent {
+                    dialect: Dialect::Claude,
+                    ..agent(&["claude"], "Claude Code", "spoken to in its own stream-json")
+                },
+                CLAUDE,
             ),
         ),
-        (
-            "claude-acp".into(),
-            passing(
-                agent(&["claude-agent-acp"], "Claude Code (ACP)", adapter),
-                &[
-                    "ANTHROPIC_API_KEY",
-                    "ANTHROPIC_AUTH_TOKEN",
-                    "ANTHROPIC_BASE_URL",
-                    "CLAUDE_CODE_OAUTH_TOKEN",
-                    "CLAUDE_CONFIG_DIR",
-                ],
-            ),
-        ),
+        ("claude-acp".into(), passing(agent(&["claude-agent-acp"], "Claude Code (ACP)", adapter), CLAUDE)),
         (
             "codex".into(),
             passing(

@@ -137,10 +137,6 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
             let change = QueueChange::Remove;
             session::ask(connection, r, &body.session_id, Command::Queued(body.input_seq, change))
         }
-        Request::PermissionResponse(body) if body.updated_input.is_some() || body.answers.is_some() => {
-            let why = "updated_input, answers: this agent's dialect takes neither; choose one of its options";
-            Answer::Now(error(r, None, CodedError::new(ErrorCode::BadRequest, why)))
-        }
         Request::PermissionResponse(body) => {
             let answer = vibes_core::session::event::Answer {
                 permission_id: body.permission_id,
@@ -148,6 +144,8 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
                 option_id: body.option_id,
                 decision: body.decision,
                 message: body.message,
+                updated_input: body.updated_input,
+                answers: body.answers,
             };
             let command = match body.for_session {
                 Some(wide) => {

@@ -150,6 +150,9 @@ facts! {
         /// What the turn cost, when the agent said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<Cost>,
+        /// Tokens and cost by model, when the agent said: as `usage`, with a `cost`.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        models: Map<String, Value>,
         /// The failure, for a person.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
@@ -226,6 +229,12 @@ facts! {
         /// The hash of the request, which the answer is bound to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hash: Option<String>,
+        /// What the tool is called with instead of what was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        updated_input: Option<Value>,
+        /// What was answered to the agent's questions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answers: Option<Value>,
     }
     /// A rule of the session was made: its like is allowed from now on.
     "rule_added" RuleAdded {
@@ -288,6 +297,23 @@ facts! {
         request: String,
         /// How long was waited, in seconds.
         after_s: u64,
+    }
+    /// The agent waits for its model, and goes on by itself.
+    "agent_waits" AgentWaits {
+        /// Why, for a person.
+        why: String,
+        /// Which try this is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<u64>,
+        /// How many it makes at most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<u64>,
+        /// When it tries again, in milliseconds from now, as it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_ms: Option<u64>,
+        /// The HTTP status it got.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u64>,
     }
     /// The agent process ended.
     "agent_exited" AgentExited {

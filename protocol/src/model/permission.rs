@@ -45,7 +45,8 @@ pub struct Permission {
 pub struct PermissionOption {
     /// What goes back to the agent.
     pub option_id: String,
-    /// `allow_once`, `allow_always`, `reject_once`, `reject_always`, or a kind we do not know.
+    /// `allow_once`, `allow_always`, `reject_once`, `reject_always`, `answer` (to a question of the agent), or a kind we
+    /// do not know.
     pub kind: String,
     /// The agent's label.
     pub name: String,
@@ -54,7 +55,7 @@ pub struct PermissionOption {
 impl PermissionOption {
     /// Whether choosing it lets the agent go on with the call.
     pub fn allows(&self) -> bool {
-        self.kind.starts_with("allow")
+        self.kind.starts_with("allow") || self.kind == "answer"
     }
 }
 

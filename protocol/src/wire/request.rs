@@ -203,6 +203,9 @@ requests! {
         /// The first prompt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prompt: Option<Content>,
+        /// A conversation that the agent began without vibes, to be taken up: its id there, or `last`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation: Option<String>,
         /// Free text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,

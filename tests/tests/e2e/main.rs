@@ -10,6 +10,7 @@ mod approvals;
 mod attach;
 mod attention;
 mod budgets;
+mod claude;
 mod cli;
 mod clock;
 mod cold;

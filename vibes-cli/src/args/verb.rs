@@ -261,6 +261,12 @@ pub(crate) struct AnswerArgs {
     /// Words for the agent, where it takes them
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) message: Option<String>,
+    /// Answer to a question of the agent; once for each, in their order
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) answer: Vec<String>,
+    /// What the tool is to be called with instead, as JSON
+    #[arg(long, value_name = "JSON")]
+    pub(crate) input: Option<String>,
 }
 
 #[derive(Debug, Args)]

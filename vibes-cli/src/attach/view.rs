@@ -37,7 +37,7 @@ pub(crate) enum End {
     /// It failed.
     Failed,
     /// `run --once`: its turn ended so.
-    Turn(TurnEnded),
+    Turn(Box<TurnEnded>),
 }
 
 pub(crate) struct View {
@@ -241,7 +241,7 @@ impl View {
                 if self.mode.once && self.turn.is_none() {
                     self.turn = Some(ended.clone());
                     // Its end follows at once; a daemon that forgets it shall not hold a script.
-                    self.finish_later(End::Turn(ended.clone()), Duration::from_secs(10));
+                    self.finish_later(End::Turn(Box::new(ended.clone())), Duration::from_secs(10));
                 }
             }
             Fact::PermissionRequested(requested) => {
@@ -286,7 +286,7 @@ impl View {
         }
         self.end_at = None;
         self.end = Some(match (self.session.state, self.turn.take()) {
-            (_, Some(turn)) => End::Turn(turn),
+            (_, Some(turn)) => End::Turn(Box::new(turn)),
             (SessionState::Failed, None) => End::Failed,
             (SessionState::Killed, None) => End::Killed { once: self.mode.once },
             _ => End::Ended,

@@ -10,6 +10,7 @@ use crate::place;
 use crate::render::permission::action;
 use crate::render::{sheet, short};
 use crate::{sanitize, ui};
+use serde_json::Value;
 use vibes_protocol::model::{Permission, PermissionOption, SessionInfo};
 use vibes_protocol::wire::ErrorCode;
 use vibes_protocol::wire::request::{Decision, ForSession, PermissionResponse};
@@ -30,6 +31,11 @@ pub(crate) fn run(args: &AnswerArgs, allow: bool, wide: Option<ForSession>) -> O
     response.message.clone_from(&args.message);
     let ours = wide.is_some();
     response.for_session = wide;
+    response.answers = answers(permission, &args.answer)?;
+    if let Some(input) = &args.input {
+        let bad = |error| Failure::usage(format!("--input: {error}"));
+        response.updated_input = Some(serde_json::from_str(input).map_err(bad)?);
+    }
     let picked = response.option_id.clone();
     daemon.ask(response)?;
     let verb = if allow { "approved" } else { "denied" };
@@ -70,13 +76,37 @@ fn choose<'a>(session: &'a SessionInfo, named: Option<&str>) -> Outcome<&'a Perm
     }
 }
 
+/// What is answered to the questions in a request, in their order.
+fn answers(permission: &Permission, given: &[String]) -> Outcome<Option<Value>> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let asked = permission.raw_input["questions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let names: Vec<&str> = asked.iter().filter_map(|question| question["question"].as_str()).collect();
+    if names.len() != given.len() {
+        let list: Vec<String> = names.iter().map(|name| format!("  {}", sanitize::strict(name))).collect();
+        let message =
+            format!("{} questions are asked and {} answered:\n{}", names.len(), given.len(), list.join("\n"));
+        return Err(Failure::usage(message).hint("--answer TEXT, once for each"));
+    }
+    let answers =
+        names.into_iter().zip(given).map(|(name, answer)| (name.to_owned(), answer.as_str().into()));
+    Ok(Some(Value::Object(answers.collect())))
+}
+
 /// The agent's option for a plain yes or no: once rather than always.
 pub(crate) fn plain_option(permission: &Permission, allow: bool) -> Option<&PermissionOption> {
     let decision = plain_decision(allow);
     let options = &permission.options;
     let same_side =
         |option: &&PermissionOption| option.kind.starts_with(if allow { "allow" } else { "reject" });
-    options.iter().find(|option| option.kind == decision.as_kind()).or_else(|| options.iter().find(same_side))
+    // A question that wants words has one way to answer, which the words go with; to choose among several is not ours.
+    let answer = |option: &&PermissionOption| allow && option.kind == "answer" && option.option_id == "allow";
+    options
+        .iter()
+        .find(|option| option.kind == decision.as_kind())
+        .or_else(|| options.iter().find(same_side))
+        .or_else(|| options.iter().find(answer))
 }
 
 fn plain_decision(allow: bool) -> Decision {

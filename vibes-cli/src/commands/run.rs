@@ -37,6 +37,7 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         cwd: directory(args.cwd.as_deref())?,
         name: args.name.clone(),
         prompt: prompt.map(Content::Text),
+        conversation: if args.continue_last { Some("last".to_owned()) } else { args.resume.clone() },
         description: args.description.clone(),
         metadata: Map::new(),
         args: args.agent_args.clone(),

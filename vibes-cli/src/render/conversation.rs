@@ -143,6 +143,17 @@ impl Conversation {
                 paint.red("!"),
                 &format!("the agent has not answered {} within {} s", silent.request, silent.after_s),
             ),
+            Fact::AgentWaits(waits) => {
+                let status = waits.status.map_or_else(String::new, |status| format!(" (HTTP {status})"));
+                let tries = match (waits.attempt, waits.of) {
+                    (Some(attempt), Some(of)) => format!("; try {attempt} of {of}"),
+                    _ => String::new(),
+                };
+                let next = waits
+                    .retry_ms
+                    .map_or_else(String::new, |ms| format!(", again in {} s", ms.div_ceil(1000)));
+                self.line(paint.yellow("…"), &format!("{}{status}{tries}{next}", waits.why));
+            }
             Fact::NotDelivered(_) => self.note("a prompt did not reach the agent; it stays in the queue"),
             Fact::InputDropped(dropped) => match &dropped.by {
                 Some(by) => self.note(&format!("a queued prompt was removed by {}", self.who(by))),

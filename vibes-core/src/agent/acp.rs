@@ -43,7 +43,7 @@ pub struct Acp {
     calls: BTreeMap<u64, Call>,
     /// The agent's own id of the conversation; it outlives the process.
     pub conversation: Option<String>,
-    /// Options the agent offers: `{id: {value, values: [{id, name}], via}}`.
+    /// Options the agent offers.
     pub options: Map<String, Value>,
     /// Whether the agent takes prompts.
     pub ready: bool,
@@ -182,6 +182,11 @@ fn request(id: u64, method: &str, params: impl Serialize) -> Value {
 }
 
 impl Acp {
+    /// A conversation that has not begun, or one that began without us.
+    pub fn taking_up(conversation: Option<String>) -> Self {
+        Self { conversation, ..Self::default() }
+    }
+
     /// Opens the conversation with a fresh process. An earlier conversation is taken up again.
     pub fn start(&mut self, opening: Opening, out: &mut Outgoing) {
         let conversation = self.conversation.take();
@@ -288,7 +293,7 @@ impl Acp {
                 self.is_ours(params.conversation.as_deref())?;
                 let raw = params.update.get();
                 if let Some(hint) = self.hint(raw)? {
-                    events.push(AgentEvent::Update { raw, hint });
+                    events.push(AgentEvent::Update { raw: raw.into(), hint });
                 }
                 Ok(())
             }
@@ -454,7 +459,8 @@ impl Acp {
                 }
             },
             (Some(Call::Prompt), outcome) => {
-                events.push(AgentEvent::TurnEnded(outcome.map(turn_result)));
+                let result = outcome.map_or_else(TurnResult::failed, turn_result);
+                events.push(AgentEvent::TurnEnded(Box::new(result)));
             }
             (Some(Call::Option { option_id, value }), outcome) => {
                 let error = match outcome {
@@ -621,6 +627,7 @@ fn question(rpc_id: RpcId, raw: &str, params: &Value) -> Result<Question, String
         options,
         title: text(&call["title"]),
         tool_call_id: text(&call["toolCallId"]),
+        memo: Value::Null,
     })
 }
 
@@ -645,6 +652,7 @@ fn turn_result(result: &str) -> TurnResult {
         stop_reason: result["stopReason"].as_str().unwrap_or("end_turn").to_owned(),
         usage: told.or(counted),
         exit_code: result["_meta"]["vibes"]["exit_code"].as_i64().map(|code| code as i32),
+        ..TurnResult::default()
     }
 }
 

@@ -4,17 +4,22 @@
 //! read is an event too. Its state is part of the session's and survives the daemon.
 
 pub mod acp;
+pub mod claude;
+mod dialect;
 pub mod launch;
 pub mod link;
+mod options;
 pub mod place;
 pub mod rpc;
 pub mod spool;
+
+pub use dialect::{Codec, Dialect};
 
 use rpc::{Refusal, RpcId};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use vibes_protocol::model::{Cost, PermissionOption, Usage};
+use vibes_protocol::model::{Cost, Permission, PermissionOption, Usage, fact};
 
 /// Numbered frames for the agent. A JSON-RPC id of ours is the number of the frame that carries it, so a response
 /// that arrives while no daemon lives still finds its request.
@@ -54,10 +59,10 @@ pub enum AgentEvent<'a> {
     },
     /// It cannot be used.
     StartFailed(String),
-    /// An ACP update, verbatim, with what the session itself should know of it.
+    /// An ACP update, verbatim where the agent speaks that, with what the session itself should know of it.
     Update {
         /// The JSON of the update.
-        raw: &'a str,
+        raw: Cow<'a, str>,
         /// What is in it for us.
         hint: Hint<'a>,
     },
@@ -69,7 +74,9 @@ pub enum AgentEvent<'a> {
         rpc_id: RpcId,
     },
     /// The turn is over.
-    TurnEnded(Result<TurnResult, String>),
+    TurnEnded(Box<TurnResult>),
+    /// It waits for its model, and says so.
+    Waits(fact::AgentWaits),
     /// An option was set, or not.
     OptionAnswered {
         /// The frame that asked.
@@ -145,22 +152,58 @@ pub struct Question {
     pub title: Option<String>,
     /// The tool call.
     pub tool_call_id: Option<String>,
+    /// What the codec has to know when it is answered.
+    pub memo: Value,
+}
+
+/// A person's answer to a question.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdict<'a> {
+    /// The question.
+    pub permission: &'a Permission,
+    /// What the codec noted with it.
+    pub memo: &'a Value,
+    /// The option that was chosen.
+    pub option: &'a PermissionOption,
+    /// Words for the agent.
+    pub message: Option<&'a str>,
+    /// What the tool is to be called with instead.
+    pub updated_input: Option<&'a Value>,
+    /// Answers to what the agent wants to know, by question.
+    pub answers: Option<&'a Value>,
 }
 
 /// How a turn ended, in the agent's words.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TurnResult {
     /// `end_turn`, `cancelled`, …
     pub stop_reason: String,
+    /// The failure, if it was one.
+    pub error: Option<String>,
     /// Tokens.
     pub usage: Option<Usage>,
+    /// What it cost.
+    pub cost: Option<Cost>,
+    /// Tokens and cost by model.
+    pub models: Map<String, Value>,
     /// The exit code of the turn's command, for agents that run one.
     pub exit_code: Option<i32>,
+}
+
+impl TurnResult {
+    /// One that failed.
+    pub fn failed(error: String) -> Self {
+        Self { stop_reason: "error".to_owned(), error: Some(error), ..Self::default() }
+    }
 }
 
 /// What a codec needs to open a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opening {
+    /// The session's id, in its long form.
+    pub session: String,
+    /// The number of this start in the session.
+    pub generation: u64,
     /// The working directory.
     pub cwd: String,
     /// Options to set before the first prompt.

@@ -36,6 +36,17 @@ impl RpcId {
         Self(raw.to_owned())
     }
 
+    /// An id that is this text.
+    pub fn text(id: &str) -> Self {
+        // A string is JSON when it is encoded; that cannot fail.
+        serde_json::value::to_raw_value(id).map_or_else(|_| Self::null(), Self)
+    }
+
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<String> {
+        serde_json::from_str(self.0.get()).ok()
+    }
+
     /// The id of answers to what has none of its own.
     pub fn null() -> Self {
         Self(RawValue::NULL.to_owned())

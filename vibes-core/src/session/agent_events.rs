@@ -15,7 +15,7 @@ use crate::agent::{
     spool::{Chunk, HEAD, Line, MAX_LINE, hex},
 };
 use crate::rules;
-use serde_json::json;
+use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 use vibes_protocol::model::{
     ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome, fact,
@@ -109,7 +109,7 @@ impl Step<'_> {
                     Hint::ToolCall { id, over } => self.tool_call(&id, over),
                     Hint::None => {}
                 }
-                self.record_update(raw);
+                self.record_update(&raw);
             }
             AgentEvent::Ready { how } => {
                 let context_lost = how == "new" && self.s.body.turns > 0;
@@ -131,7 +131,10 @@ impl Step<'_> {
             }
             AgentEvent::Permission(question) => self.question(*question, line),
             AgentEvent::Withdrawn { rpc_id } => self.withdrawn(&rpc_id),
-            AgentEvent::TurnEnded(result) => self.turn_ended(result),
+            AgentEvent::TurnEnded(result) => self.turn_ended(*result),
+            AgentEvent::Waits(waits) => {
+                self.record(waits);
+            }
             AgentEvent::OptionAnswered { call, option_id, value, error } => {
                 let waiter = self.s.option_waiters.remove(&call);
                 match error {
@@ -248,8 +251,8 @@ impl Step<'_> {
             deadline_ms: limit_ms.map(|limit| self.wall + limit),
             tool_call_id: question.tool_call_id,
         };
-        let (rpc_id, bytes) = (question.rpc_id, question.raw.len());
-        self.asked(Pending { permission, rpc_id, bytes, asked_ms: self.wall, limit_ms });
+        let (rpc_id, bytes, memo) = (question.rpc_id, question.raw.len(), question.memo);
+        self.asked(Pending { permission, rpc_id, bytes, memo, asked_ms: self.wall, limit_ms });
     }
 
     fn withdrawn(&mut self, rpc_id: &RpcId) {
@@ -264,31 +267,23 @@ impl Step<'_> {
         self.set_state(resting, None, None);
     }
 
-    fn turn_ended(&mut self, result: Result<TurnResult, String>) {
+    fn turn_ended(&mut self, result: TurnResult) {
         let Some(turn) = self.s.body.turn.take() else { return };
         self.resolve_all(Outcome::Withdrawn, None);
-        let ended = match result {
-            Ok(result) => {
-                let interrupted = turn.cancelled || result.stop_reason == "cancelled";
-                fact::TurnEnded {
-                    turn: turn.number,
-                    outcome: if interrupted { TurnOutcome::Interrupted } else { TurnOutcome::Finished },
-                    stop_reason: result.stop_reason,
-                    usage: result.usage,
-                    cost: None,
-                    error: None,
-                    exit_code: result.exit_code,
-                }
-            }
-            Err(error) => fact::TurnEnded {
-                turn: turn.number,
-                outcome: if turn.cancelled { TurnOutcome::Interrupted } else { TurnOutcome::Failed },
-                stop_reason: "error".to_owned(),
-                usage: None,
-                cost: None,
-                error: Some(error),
-                exit_code: None,
+        let interrupted = turn.cancelled || result.stop_reason == "cancelled";
+        let ended = fact::TurnEnded {
+            turn: turn.number,
+            outcome: match result.error {
+                _ if interrupted => TurnOutcome::Interrupted,
+                Some(_) => TurnOutcome::Failed,
+                None => TurnOutcome::Finished,
             },
+            stop_reason: result.stop_reason,
+            usage: result.usage,
+            cost: result.cost,
+            models: result.models,
+            error: result.error,
+            exit_code: result.exit_code,
         };
         self.close_calls(ended.outcome);
         self.record(ended);
@@ -369,12 +364,17 @@ impl Step<'_> {
         // A runner that was lost before the agent heard a word has done nothing: it is simply started again.
         if was_lost
             && unheard
-            && !self.s.body.codec.ready
+            && !self.s.body.codec.is_ready()
             && self.s.body.state == SessionState::Starting
             && self.may_start_again()
         {
             self.s.body.crashes.push(self.now);
             self.resolve_all(Outcome::Withdrawn, None);
+            self.start_agent(None);
+            return;
+        }
+        if self.s.body.codec.begins_anew() && self.may_start_again() {
+            self.s.body.crashes.push(self.now);
             self.start_agent(None);
             return;
         }
@@ -388,7 +388,7 @@ impl Step<'_> {
             Some(exit) if exit.signal != 0 => format!("the agent was ended by signal {}", exit.signal),
             Some(exit) => format!("the agent exited with code {}", exit.code),
         };
-        let starting = !self.s.body.codec.ready;
+        let starting = !self.s.body.codec.is_ready();
         // An exit code of 0 is no good end for an agent that is needed.
         let clean = clean && !starting && self.s.body.turn.is_none();
         if !clean && !gone.stderr.is_empty() {
@@ -436,6 +436,7 @@ impl Step<'_> {
                 stop_reason: "not_delivered".to_owned(),
                 usage: None,
                 cost: None,
+                models: Map::new(),
                 error: None,
                 exit_code: None,
             });

@@ -9,8 +9,12 @@ use super::{
     state::{Pending, SLEPT_MS},
     step::Step,
 };
-use crate::rules::{Judgement, Request};
+use crate::{
+    agent,
+    rules::{Judgement, Request},
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use vibes_protocol::model::{
     CodedError, Decision, Detached, ErrorCode, How, Link, Outcome, Role, SessionState, Surface, Verdict,
     fact::{self, Actor},
@@ -69,6 +73,10 @@ pub struct Resolution {
     pub rules: Option<String>,
     /// What a person added.
     pub message: Option<String>,
+    /// What the tool is called with instead.
+    pub updated_input: Option<Value>,
+    /// What was answered to questions.
+    pub answers: Option<Value>,
     /// Where they sat.
     pub surface: Option<Surface>,
 }
@@ -136,6 +144,8 @@ impl Step<'_> {
             option_id: how.option_id,
             rule: how.rule,
             message: how.message,
+            updated_input: how.updated_input,
+            answers: how.answers,
             how: how.how,
             rules: how.rules,
             surface: how.surface,
@@ -154,7 +164,17 @@ impl Step<'_> {
         how: Resolution,
     ) {
         let Some(pending) = self.s.pending.remove(permission_id) else { return };
-        self.send(|codec, out| codec.answer(&pending.rpc_id, option_id.as_deref(), out));
+        let option =
+            pending.permission.options.iter().find(|option| Some(&option.option_id) == option_id.as_ref());
+        let verdict = option.map(|option| agent::Verdict {
+            permission: &pending.permission,
+            memo: &pending.memo,
+            option,
+            message: how.message.as_deref(),
+            updated_input: how.updated_input.as_ref(),
+            answers: how.answers.as_ref(),
+        });
+        self.send(|codec, out| codec.answer(&pending.rpc_id, verdict.as_ref(), out));
         self.resolved(permission_id.to_owned(), &pending, outcome, who, Resolution { option_id, ..how });
         let resting = self.resting_state();
         self.set_state(resting, None, None);

@@ -9,7 +9,10 @@ use super::{
     state::{Goal, KEY_LIFE_MS, MAX_QUEUED},
     step::Step,
 };
-use crate::ownership::{Denied, Joiner, Seat};
+use crate::{
+    agent::Verdict,
+    ownership::{Denied, Joiner, Seat},
+};
 use serde_json::{Map, Value, json};
 use vibes_protocol::model::{
     ClientId, CodedError, ErrorCode, How, Outcome, QueuedPrompt, RemovedReason, Role, SessionState,
@@ -206,7 +209,7 @@ impl Step<'_> {
                     let message = "value: an option is set to a string, a number or a boolean";
                     return Err(CodedError::new(ErrorCode::BadRequest, message));
                 }
-                if !self.s.body.codec.ready || !self.s.body.running {
+                if !self.s.body.codec.is_ready() || !self.s.body.running {
                     return Err(self.wrong_state("its agent is not running"));
                 }
                 let frame = self
@@ -324,6 +327,16 @@ impl Step<'_> {
                 format!("{why}; the agent offers {}", offered()),
             ));
         };
+        let verdict = Verdict {
+            permission: &pending.permission,
+            memo: &pending.memo,
+            option,
+            message: answer.message.as_deref(),
+            updated_input: answer.updated_input.as_ref(),
+            answers: answer.answers.as_ref(),
+        };
+        let bad = |why| CodedError::new(ErrorCode::BadRequest, why);
+        self.s.body.codec.may_answer(&verdict).map_err(bad)?;
         let (option_id, allows) = (option.option_id.clone(), option.allows());
         let outcome = if allows { Outcome::Allowed } else { Outcome::Denied };
         let by = Self::actor(caller);
@@ -332,6 +345,8 @@ impl Step<'_> {
             how: Some(How::Person),
             by: Some(by),
             message: answer.message,
+            updated_input: answer.updated_input,
+            answers: answer.answers,
             surface: caller.surface.as_deref().cloned(),
             ..Resolution::default()
         };

@@ -6,6 +6,7 @@
 use super::approvals::ApprovalPolicy;
 use crate::{
     agent::{
+        Dialect,
         link::{Gone, Hindrance},
         spool::Chunk,
     },
@@ -150,6 +151,10 @@ pub struct Answer {
     pub decision: Option<Decision>,
     /// What the person added.
     pub message: Option<String>,
+    /// What the tool is to be called with instead.
+    pub updated_input: Option<Value>,
+    /// Answers to what the agent wants to know.
+    pub answers: Option<Value>,
 }
 
 impl Answer {
@@ -334,6 +339,10 @@ pub enum Effect {
 pub struct Plan {
     /// The agent's name.
     pub agent: String,
+    /// The language it speaks.
+    pub dialect: Dialect,
+    /// A conversation that began without vibes: its id, or the last one of the directory, where the dialect has that.
+    pub conversation: Option<String>,
     /// The program and its arguments.
     pub argv: Vec<String>,
     /// The working directory.

@@ -9,7 +9,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    agent::{acp::Acp, link::Hindrance, rpc::RpcId},
+    agent::{Codec, link::Hindrance, rpc::RpcId},
     journal::SpoolOffset,
     ownership::{Ownership, Seat},
 };
@@ -168,7 +168,7 @@ pub struct Body {
     /// The number of the last frame for the present generation.
     pub last_frame: u64,
     /// The conversation.
-    pub codec: Acp,
+    pub codec: Codec,
     /// The turn that runs.
     pub turn: Option<Turn>,
     /// Tool calls of the turn that are not over, as far as the agent has told.
@@ -229,6 +229,9 @@ pub struct Pending {
     /// How long it may wait, in milliseconds.
     #[serde(default)]
     pub limit_ms: Option<i64>,
+    /// What the codec has to know when it is answered.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub memo: Value,
 }
 
 /// A request that the agent should have answered by now.
@@ -326,7 +329,7 @@ impl State {
             generation: 0,
             running: false,
             last_frame: 0,
-            codec: Acp::default(),
+            codec: Codec::new(plan.dialect, plan.conversation),
             turn: None,
             open_calls: BTreeSet::new(),
             turns: 0,

@@ -8,13 +8,13 @@ use super::{
     state::{Awaited, Goal, KEY_KEPT_MS, KEY_LIFE_MS, MAX_OUTBOX, SLEPT_MS, State, Stopping, Turn},
 };
 use crate::{
-    agent::{Outgoing, acp},
+    agent::{Codec, Outgoing, acp},
     clock::Moment,
     journal::group::Group,
     lifecycle,
     ownership::{Ownership, Passed},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use vibes_protocol::model::{
     CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState,
     SuspendReason, TurnOutcome,
@@ -111,7 +111,7 @@ impl Step<'_> {
     }
 
     /// Lets the codec write frames for the agent.
-    pub fn send<T>(&mut self, write: impl FnOnce(&mut crate::agent::acp::Acp, &mut Outgoing) -> T) -> T {
+    pub fn send<T>(&mut self, write: impl FnOnce(&mut Codec, &mut Outgoing) -> T) -> T {
         let mut outgoing = Outgoing::after(self.s.body.last_frame);
         let result = write(&mut self.s.body.codec, &mut outgoing);
         self.s.body.last_frame = outgoing.next - 1;
@@ -200,7 +200,7 @@ impl Step<'_> {
         }
         let after_s = limit_ms.unsigned_abs() / 1000;
         self.record(fact::AgentSilent { request: method.to_owned(), after_s });
-        if !self.s.body.codec.ready {
+        if !self.s.body.codec.is_ready() {
             self.s.body.codec.give_up(frame, method);
             let why = format!("the agent has not answered {method} within {after_s} s");
             self.fail_waiters(ErrorCode::AgentStartFailed, &why);
@@ -265,6 +265,8 @@ impl Step<'_> {
         self.s.hindrances.clear();
         self.s.awaited = None;
         let opening = crate::agent::Opening {
+            session: body.id.0.to_string(),
+            generation: body.generation,
             cwd: body.cwd.clone(),
             options: body.launch.options.clone(),
             again: body.generation > 1,
@@ -280,7 +282,7 @@ impl Step<'_> {
     /// Gives the agent the next prompt, if it waits for one.
     pub fn pump(&mut self) {
         let body = &mut self.s.body;
-        if body.turn.is_some() || body.stopping.is_some() || !body.running || !body.codec.ready {
+        if body.turn.is_some() || body.stopping.is_some() || !body.running || !body.codec.is_ready() {
             return;
         }
         let Some(prompt) = body.queue.pop_front() else { return };
@@ -300,7 +302,7 @@ impl Step<'_> {
 
     /// Where the session stands between questions.
     pub fn resting_state(&self) -> SessionState {
-        if !self.s.body.codec.ready {
+        if !self.s.body.codec.is_ready() {
             self.s.body.state
         } else if self.waits_for_people() {
             SessionState::WaitingPermission
@@ -363,6 +365,7 @@ impl Step<'_> {
             stop_reason: stop_reason.to_owned(),
             usage: None,
             cost: None,
+            models: Map::new(),
             error,
             exit_code: None,
         });

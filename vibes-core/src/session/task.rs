@@ -601,8 +601,15 @@ mod tests {
         assert_eq!(refused.map_err(|error| error.code).err(), Some(ErrorCode::Busy));
         let answer = |decision| {
             let (permission_id, hash) = ("p".to_owned(), "00".to_owned());
-            let answer =
-                Answer { permission_id, hash, option_id: None, decision: Some(decision), message: None };
+            let answer = Answer {
+                permission_id,
+                hash,
+                option_id: None,
+                decision: Some(decision),
+                message: None,
+                updated_input: None,
+                answers: None,
+            };
             Command::Answer(Box::new(answer))
         };
         assert!(handle.ask(&caller, answer(Decision::AllowOnce), None).await.is_err(), "an allowance waits");

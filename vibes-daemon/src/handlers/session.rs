@@ -11,7 +11,11 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 use vibes_core::{
-    agent::launch::{self, LaunchError},
+    agent::{
+        Dialect,
+        claude::LAST,
+        launch::{self, LaunchError},
+    },
     ownership::Joiner,
     session::{
         ApprovalPolicy, Command, Plan, Reply, SessionHandle,
@@ -169,6 +173,9 @@ async fn try_create(
             other => CodedError::new(ErrorCode::AgentStartFailed, format!("the agent {agent}: {other}")),
         });
     }
+    if body.conversation.as_deref() == Some(LAST) && agent.dialect != Dialect::Claude {
+        return Err(bad(format!("conversation: the agent {} takes one up by its id only", body.agent)));
+    }
     let mut options = body.options;
     if let Some(mode) = body.mode {
         options.insert("mode".to_owned(), mode.into());
@@ -184,6 +191,8 @@ async fn try_create(
     let reserved = server.sessions.reserve(body.name.as_deref(), None)?;
     let plan = Plan {
         agent: body.agent,
+        dialect: agent.dialect,
+        conversation: body.conversation,
         argv,
         cwd: body.cwd,
         name: body.name,

@@ -185,6 +185,7 @@ impl Bridge {
             cwd,
             name: None,
             prompt: None,
+            conversation: None,
             description: None,
             metadata: Map::new(),
             args: Vec::new(),

@@ -16,7 +16,7 @@ use vibes_protocol::model::{Seq, SessionId, SessionState};
 #[derive(Debug)]
 pub(super) enum End {
     /// With its turn.
-    Turn(TurnEnded),
+    Turn(Box<TurnEnded>),
     /// Without one: somebody removed it, or the session ended.
     Dropped { removed: bool },
 }

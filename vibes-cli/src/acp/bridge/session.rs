@@ -211,7 +211,7 @@ impl Session {
             Fact::TurnStarted(started) => self.turn_started(started, cx),
             Fact::TurnEnded(ended) => {
                 if let Some(turn) = self.turn.take_if(|turn| turn.turn == ended.turn) {
-                    self.prompts.ended(turn.input_seq, End::Turn(ended), cx);
+                    self.prompts.ended(turn.input_seq, End::Turn(Box::new(ended)), cx);
                 }
             }
             // It is in the queue again; what is said of that turn's end is not the prompt's.

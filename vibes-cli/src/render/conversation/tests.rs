@@ -108,6 +108,10 @@ fn each_kind_has_its_line() {
             json!({"kind": "agent_exited", "generation": 1, "signal": 9}),
             "· the agent was ended by signal 9\n",
         ),
+        (
+            json!({"kind": "agent_waits", "why": "busy", "attempt": 2, "of": 10, "retry_ms": 1200, "status": 529}),
+            "… busy (HTTP 529); try 2 of 10, again i…\n",
+        ),
         (json!({"kind": "renamed", "name": "api"}), "· the session is now called api\n"),
         (json!({"kind": "option_set", "option_id": "mode", "value": "auto"}), "· mode = auto\n"),
         (

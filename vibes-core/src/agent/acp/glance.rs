@@ -38,6 +38,6 @@ impl Acp {
             "current_mode_update" | "config_option_update" | "usage_update" => return None,
             _ => Hint::None,
         };
-        Some(AgentEvent::Update { raw, hint })
+        Some(AgentEvent::Update { raw: raw.into(), hint })
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Invariant: an option that is set is one the agent offers, with a value it offers, or the error names what it offers.
 
-use super::{Acp, Call, Outgoing, request};
+use super::{super::options, Acp, Call, Outgoing, request};
 use agent_client_protocol_schema::v1::SetSessionModeRequest;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 impl Acp {
     /// Sets an option the agent offers. The error names the ones it does offer.
@@ -12,20 +12,7 @@ impl Acp {
         let Some(conversation) = self.conversation.clone() else {
             return Err("the agent is not ready yet".to_owned());
         };
-        let Some(option) = self.options.get(option_id) else {
-            let known: Vec<&str> = self.options.keys().map(String::as_str).collect();
-            return Err(format!("the agent has no option {option_id:?}; it has: {}", or_none(&known)));
-        };
-        let values: Vec<&str> = option["values"]
-            .as_array()
-            .map(|values| values.iter().filter_map(|value| value["id"].as_str()).collect())
-            .unwrap_or_default();
-        if let Some(text) = value.as_str()
-            && !values.is_empty()
-            && !values.contains(&text)
-        {
-            return Err(format!("{option_id} cannot be {text:?}; it can be: {}", values.join(", ")));
-        }
+        let option = options::check(&self.options, option_id, value)?;
         let frame = match (option["via"].as_str(), value.as_str()) {
             (Some("mode"), Some(mode)) => {
                 let params = SetSessionModeRequest::new(conversation, mode.to_owned());
@@ -45,16 +32,6 @@ impl Acp {
         };
         self.calls.insert(frame, Call::Option { option_id: option_id.to_owned(), value: value.clone() });
         Ok(frame)
-    }
-
-    /// The options with their present values.
-    pub fn values(&self) -> Map<String, Value> {
-        self.options.iter().map(|(id, option)| (id.clone(), option["value"].clone())).collect()
-    }
-
-    /// What each option can be set to: `{id: [{id, name}]}`.
-    pub fn offers(&self) -> Map<String, Value> {
-        self.options.iter().map(|(id, option)| (id.clone(), option["values"].clone())).collect()
     }
 
     /// Takes what the answer to an opening request says of options.
@@ -103,8 +80,4 @@ impl Acp {
             self.options.insert(id.to_owned(), option);
         }
     }
-}
-
-fn or_none(names: &[&str]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

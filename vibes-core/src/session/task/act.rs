@@ -273,7 +273,7 @@ impl Task {
     pub(super) fn start(&mut self) {
         let body = &self.state.body;
         let launch = Launch {
-            argv: body.launch.argv.clone(),
+            argv: body.codec.argv(&body.launch.argv),
             cwd: body.cwd.clone(),
             env: (self.at.environment)(&body.agent, self.env.as_ref()),
             umask: body.launch.umask,

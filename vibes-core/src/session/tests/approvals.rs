@@ -217,6 +217,8 @@ fn a_rule_of_the_session_is_made_from_what_was_allowed() {
         option_id: Some("no".into()),
         decision: None,
         message: None,
+        updated_input: None,
+        answers: None,
     };
     let wide = |answer: Answer| Command::AllowForSession(Box::new(answer), Widen::default());
     assert_eq!(case.refused(ANN, wide(answer("00"))), ErrorCode::BadRequest);

@@ -59,6 +59,8 @@ pub fn joiner(client: u128, role: Role) -> Joiner {
 
 pub fn plan() -> Plan {
     Plan {
+        dialect: Default::default(),
+        conversation: None,
         agent: "fake".into(),
         argv: vec!["fake".into()],
         cwd: "/tmp".into(),
@@ -100,6 +102,8 @@ pub fn choose(permission: &Permission, option_id: &str) -> Command {
         option_id: Some(option_id.into()),
         decision: None,
         message: None,
+        updated_input: None,
+        answers: None,
     }))
 }
 
@@ -111,6 +115,8 @@ pub fn decide(permission: &Permission, decision: Decision) -> Command {
         option_id: None,
         decision: Some(decision),
         message: Some("because".into()),
+        updated_input: None,
+        answers: None,
     }))
 }
 

@@ -36,7 +36,7 @@ fn fault_51_52_an_agent_that_opens_no_conversation_in_time_has_failed_and_its_la
         assert!(matches!(case.reply(waiting), Some(Err(error)) if error.code == ErrorCode::AgentStartFailed));
         case.result(silent, json!({"protocolVersion": 1, "sessionId": "s"}));
         assert!(case.fact("unparsed")["why"].to_string().contains("after it was given up"));
-        assert!(!case.state.body.codec.ready);
+        assert!(!case.state.body.codec.is_ready());
         case.exit(0);
         case.stands(SessionState::Failed);
         let why = format!("the agent has not answered {silent} within {} s", limit / 1000);

@@ -56,6 +56,8 @@ fn an_answer_that_does_not_fit_the_question_is_refused_and_it_goes_on_waiting() 
             option_id: option.map(str::to_owned),
             decision,
             message: None,
+            updated_input: None,
+            answers: None,
         }))
     };
     let (id, hash) = (permission.permission_id.clone(), permission.hash.clone());

@@ -200,6 +200,8 @@ impl Walk {
                         option_id: Some("yes".into()),
                         decision: None,
                         message: None,
+                        updated_input: None,
+                        answers: None,
                     }))
                 }
             },

@@ -55,9 +55,10 @@ pub struct Agent {
     /// Names of the client's environment that it gets besides those that every agent gets: credentials, most of all.
     #[serde(default)]
     pub pass_env: Vec<String>,
-    /// Content of prompts that it takes besides text and links: `image`, `audio`, `resource`.
+    /// Content of prompts that it takes besides text and links: `image`, `audio`, `resource`. What is known of its program
+    /// otherwise.
     #[serde(default)]
-    pub accepts: Vec<String>,
+    pub accepts: Option<Vec<String>>,
 }
 
 /// What agents may take together.
@@ -178,7 +179,7 @@ impl Config {
         let dir = paths::state_dir()?;
         let me = std::env::current_exe().context("cannot find the daemon's own program")?;
         let runner = me.with_file_name("vibes-runner");
-        let mut agents = accepting(presets(&me));
+        let mut agents = presets(&me);
         let mut limits = Limits::default();
         let mut approvals = Approvals::default();
         let mut attention = Attention::default();
@@ -259,25 +260,6 @@ const NETWORK: &[&str] = &[
     "SSL_CERT_FILE",
     "NODE_EXTRA_CA_CERTS",
 ];
-
-/// What prompts of the agents that need no configuration may hold besides text and links, as the agents themselves say
-/// when they are started.
-const ACCEPTS: &[(&str, &[&str])] = &[
-    ("claude", &["image", "resource"]),
-    ("claude-acp", &["image", "resource"]),
-    ("codex", &["image", "resource"]),
-    ("gemini", &["audio", "image", "resource"]),
-    ("opencode", &["image", "resource"]),
-];
-
-fn accepting(mut agents: BTreeMap<String, Agent>) -> BTreeMap<String, Agent> {
-    for (id, accepts) in ACCEPTS {
-        if let Some(agent) = agents.get_mut(*id) {
-            agent.accepts = accepts.iter().map(|kind| (*kind).to_owned()).collect();
-        }
-    }
-    agents
-}
 
 /// What Claude Code is told by variables, whichever way it is started.
 const CLAUDE: &[&str] = &[

@@ -13,6 +13,8 @@ pub struct Known {
     program: &'static str,
     /// What it can do under vibes: `resume`, `permissions`, `images`, `modes`, `models`.
     pub can: &'static [&'static str],
+    /// What prompts may hold besides text and links, as it says when it is started: `image`, `audio`, `resource`.
+    pub accepts: &'static [&'static str],
     /// How to install it.
     pub install: &'static str,
     /// How to sign in.
@@ -25,12 +27,15 @@ pub struct Known {
 
 const EVERYTHING: &[&str] = &["resume", "permissions", "images", "modes", "models"];
 
+const PICTURES: &[&str] = &["image", "resource"];
+
 const CLAUDE_KEYS: &[&str] = &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
 
 const KNOWN: &[Known] = &[
     Known {
         program: "claude",
         can: EVERYTHING,
+        accepts: PICTURES,
         install: "npm install -g @anthropic-ai/claude-code",
         sign_in: "run `claude` once and use /login, or set ANTHROPIC_API_KEY",
         keys: CLAUDE_KEYS,
@@ -39,6 +44,7 @@ const KNOWN: &[Known] = &[
     Known {
         program: "claude-agent-acp",
         can: EVERYTHING,
+        accepts: PICTURES,
         install: "npm install -g @agentclientprotocol/claude-agent-acp",
         sign_in: "run `claude` once and use /login, or set ANTHROPIC_API_KEY",
         keys: CLAUDE_KEYS,
@@ -47,6 +53,7 @@ const KNOWN: &[Known] = &[
     Known {
         program: "codex-acp",
         can: EVERYTHING,
+        accepts: PICTURES,
         install: "npm install -g @zed-industries/codex-acp",
         sign_in: "run `codex login`, or set OPENAI_API_KEY",
         keys: &["OPENAI_API_KEY", "CODEX_API_KEY"],
@@ -55,6 +62,7 @@ const KNOWN: &[Known] = &[
     Known {
         program: "gemini",
         can: EVERYTHING,
+        accepts: &["audio", "image", "resource"],
         install: "npm install -g @google/gemini-cli",
         sign_in: "run `gemini` once and choose a way in, or set GEMINI_API_KEY",
         keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS"],
@@ -63,6 +71,7 @@ const KNOWN: &[Known] = &[
     Known {
         program: "opencode",
         can: EVERYTHING,
+        accepts: PICTURES,
         install: "npm install -g opencode-ai",
         sign_in: "run `opencode auth login`, or set the key of its provider",
         keys: &["ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY"],
@@ -71,6 +80,7 @@ const KNOWN: &[Known] = &[
     Known {
         program: "goose",
         can: &[],
+        accepts: &[],
         install: "see https://block.github.io/goose",
         sign_in: "run `goose configure`",
         keys: &[],

@@ -109,6 +109,9 @@ fn what_a_prompt_holds_reaches_the_agent_as_it_is() {
     let config =
         format!("[agents.seeing]\ncommand = {}\naccepts = [\"image\", \"resource\"]\n", json!(words));
     fs::write(env.path("cfg/vibes/config.toml"), config).unwrap();
+    let agents = env.vibes(&["agents", "--json"]).ok().json();
+    let gemini = agents.as_array().unwrap().iter().find(|agent| agent["id"] == "gemini").unwrap();
+    assert_eq!(gemini["accepts"], json!(["audio", "image", "resource"]), "presets are known");
     for (agent, sees) in [("fake", false), ("seeing", true)] {
         let Some(mut editor) = Editor::spawn(&env, &["acp", "--agent", agent]) else { return };
         let answer = editor.request("initialize", json!({"protocolVersion": 1}));

@@ -67,6 +67,7 @@ pub fn agents(
     client: &BTreeMap<String, String>,
 ) -> Answer {
     let server = &connection.server;
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let agents = server
         .agents
         .iter()
@@ -78,10 +79,13 @@ pub fn agents(
                 name: agent.name.clone().unwrap_or_else(|| id.clone()),
                 description: agent.description.clone().unwrap_or_else(|| agent.command.join(" ")),
                 env: agent.pass_env.clone(),
-                accepts: agent.accepts.clone(),
                 installed: launch::find_program(&agent.command[0], env.get("PATH").map(String::as_str), "/")
                     .is_ok(),
-                can: known.into_iter().flat_map(|known| known.can).map(|can| (*can).to_owned()).collect(),
+                can: known.map(|known| words(known.can)).unwrap_or_default(),
+                accepts: match (&agent.accepts, known) {
+                    (Some(accepts), _) => accepts.clone(),
+                    (None, known) => known.map(|known| words(known.accepts)).unwrap_or_default(),
+                },
                 signed_in: known.map(|known| known.signed_in(&env)),
                 install: known.map(|known| known.install.to_owned()),
                 sign_in: known.map(|known| known.sign_in.to_owned()),

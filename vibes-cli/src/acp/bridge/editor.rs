@@ -115,7 +115,9 @@ impl Bridge {
     fn initialize(&mut self, rpc: &Value, params: &Value) -> Served {
         let name = ["name", "title"].iter().find_map(|field| params["clientInfo"][field].as_str());
         self.editor = Some(name.unwrap_or_default().to_owned());
-        self.ask(ListAgents { env: Default::default() }, Then::Agents(rpc.clone()));
+        // What is installed is judged by the editor's own search path.
+        let env = place::agent_environment(&[]).map_err(Refusal::from)?;
+        self.ask(ListAgents { env }, Then::Agents(rpc.clone()));
         Ok(())
     }
 

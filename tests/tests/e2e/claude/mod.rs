@@ -6,7 +6,7 @@ mod crash;
 
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
-use vibes_tests::{Claude, Pty, Wire};
+use vibes_tests::{Claude, Pty, Wire, eventually};
 
 /// Waits for the end of a turn; returns its fact.
 pub fn ended(wire: &mut Wire, session: &str) -> Value {
@@ -172,6 +172,18 @@ fn an_interrupt_ends_the_turn_and_nothing_else() {
     ada.ok("interrupt", json!({"session_id": session}));
     assert_eq!(ended(&mut ada, &session)["outcome"], "interrupted");
     assert_eq!(ada.decide(&session, &permission, "allow_once")["code"], "ALREADY_DECIDED");
+    // While a command runs, which ends with the turn.
+    let (began, go) = (claude.env.path("began"), claude.env.path("go"));
+    ada.prompt(&session, &format!("[[run: touch {began}; until test -e {go}; do sleep 0.05; done]] wait"));
+    let permission = ada.permission(&session);
+    assert_eq!(ada.decide(&session, &permission, "allow_once")["type"], "ok");
+    eventually("the command runs", || is_there(&claude, "began").then_some(()));
+    ada.ok("interrupt", json!({"session_id": session}));
+    assert_eq!(ended(&mut ada, &session)["outcome"], "interrupted");
+    eventually("the command is gone", || {
+        (!claude.env.processes().iter().any(|process| process.command.contains("until test -e")))
+            .then_some(())
+    });
     ada.prompt(&session, "carry on");
     assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
     assert!(ada.text(&session).ends_with("you said carry on"));

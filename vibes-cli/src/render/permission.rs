@@ -16,7 +16,12 @@ pub(crate) const LINES: usize = 200;
 /// What the agent wants to do, in one line: the command, else the whole input.
 pub(crate) fn action(permission: &Permission) -> String {
     let action = command(&permission.raw_input).unwrap_or_else(|| match &permission.raw_input {
-        Value::Null => String::new(),
+        // Some agents send no input. What they say instead is told as theirs.
+        Value::Null => permission
+            .claim_title
+            .as_ref()
+            .map(|claim| format!("(in its own words) {claim}"))
+            .unwrap_or_default(),
         input => input.to_string(),
     });
     sanitize::strict(&format!("{} {action}", permission.tool))
@@ -263,5 +268,13 @@ mod tests {
         assert_eq!(action(&words), "execute rm \"a b\" -f");
         let other = permission(json!({"tool": "edit", "raw_input": {"path": "x\ny"}}));
         assert_eq!(action(&other), "edit {\"path\":\"x\\ny\"}");
+    }
+
+    #[test]
+    fn a_question_without_input_is_told_in_the_agents_words_as_its_own() {
+        let claimed = permission(json!({"raw_input": null, "claim_title": "touch x"}));
+        assert_eq!(action(&claimed), "execute (in its own words) touch x");
+        let silent = permission(json!({"raw_input": null, "claim_title": null}));
+        assert_eq!(action(&silent), "execute");
     }
 }

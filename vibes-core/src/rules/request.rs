@@ -73,6 +73,23 @@ const HARMLESS: &[&str] = &[
     "run_in_background",
     "is_background",
 ];
+/// Fields that hold something to run which nobody here can read.
+const PROGRAMS: &[&str] = &[
+    "script",
+    "code",
+    "program",
+    "executable",
+    "commands",
+    "command_line",
+    "cmdline",
+    "shell",
+    "shell_command",
+    "bash",
+    "exec",
+    "argv",
+];
+/// The most places of one request that are looked at.
+const MOST_PLACES: usize = 4 * MOST;
 /// Fields that name the directory of a command.
 const DIRECTORIES: &[&str] = &["cwd", "workdir", "working_directory", "directory", "dir_path"];
 
@@ -144,7 +161,9 @@ impl Request {
             agent: agent.to_owned(),
             tool: permission.tool.clone(),
             kind: kind.to_owned(),
-            runs: command.is_some() || kind == "execute",
+            runs: command.is_some()
+                || kind == "execute"
+                || PROGRAMS.iter().any(|name| !input[name].is_null()),
             is_whole: !both && input.as_object().is_some_and(|input| input.iter().all(known)),
             is_question: matches!(kind, "question" | "switch_mode"),
             directories: if said.is_some() { vec![own, base.clone()] } else { vec![own] },
@@ -191,8 +210,8 @@ impl Request {
         self.paths.iter().filter(|path| !inside(path)).take(MOST).cloned().collect()
     }
 
-    /// Where everything lies that it names, the words of its commands included: as written and really.
-    fn everywhere(&self, ground: &Ground<'_>) -> Vec<PathBuf> {
+    /// What could be a place: the files it names and the words of its commands.
+    fn words(&self) -> Vec<&str> {
         let mut words: Vec<&str> = self.paths.iter().map(String::as_str).collect();
         for word in self.command.iter().flat_map(|command| command.line.commands.iter().flatten()) {
             words.push(&word.text);
@@ -200,11 +219,14 @@ impl Request {
             words.extend(word.text.split(['=', ':', ',']).skip(1));
             words.extend(word.text.strip_prefix('-').and_then(|rest| rest.get(1..)));
         }
-        words.truncate(4 * MOST);
+        words
+    }
+
+    /// Where everything lies that it names: as written and really.
+    fn everywhere(&self, ground: &Ground<'_>) -> Vec<PathBuf> {
+        let words = self.words().into_iter().take(MOST_PLACES);
         let mut found = Vec::new();
-        for place in
-            words.into_iter().filter(|word| !word.is_empty()).filter_map(|word| self.place(word, ground))
-        {
+        for place in words.filter(|word| !word.is_empty()).filter_map(|word| self.place(word, ground)) {
             found.extend(ground.world.real(&place));
             found.push(places::as_written(&place));
         }
@@ -227,6 +249,9 @@ impl Request {
         let program = |text: &str| text.rsplit('/').next().is_some_and(|base| OURS.contains(&base));
         if words.any(|word| program(&word.text)) {
             return Some("it may run vibes".to_owned());
+        }
+        if self.words().len() > MOST_PLACES {
+            return Some("it names more than can be looked at".to_owned());
         }
         // To work in a directory around ours is no touch; to name one is.
         let cwd = |cwd: &PathBuf| ground.world.real(cwd).unwrap_or_else(|| places::as_written(cwd));

@@ -410,6 +410,32 @@ fn nothing_of_vibes_is_touched_by_a_rule() {
 }
 
 #[test]
+fn nothing_is_hidden_behind_more_than_can_be_looked_at() {
+    let rules = set(json!([allow(json!({"command": "cat -..."})), rule("deny", json!({"command": "rm"}))]));
+    let many = "x ".repeat(1_100);
+    let hidden = runs(&format!("cat {many} /home/ann/.config/vibes/config.toml"));
+    assert_eq!(verdict(&rules, &hidden), Verdict::Ask);
+    assert!(judged(&rules, &[], &hidden).guarded.is_some());
+    assert_eq!(verdict(&rules, &runs(&format!("cat {}", "x ".repeat(100)))), Verdict::Allow);
+    assert_eq!(verdict(&rules, &runs(&format!("env {} rm x", "-u A ".repeat(3_000)))), Verdict::Ask);
+}
+
+#[test]
+fn what_runs_under_another_name_runs() {
+    let rules = set(json!([
+        allow(json!({"tool": "*"})),
+        rule("deny", json!({"any_command": true, "agent": "other"}))
+    ]));
+    for input in [json!({"script": "rm x"}), json!({"code": "import os"}), json!({"argv": ["rm"]})] {
+        assert_eq!(verdict(&rules, &asks("mcp__tool", input.clone())), Verdict::Ask, "{input}");
+        let mut other = asks("mcp__tool", input.clone());
+        other.agent = "other".into();
+        assert_eq!(verdict(&rules, &other), Verdict::Deny, "{input}");
+    }
+    assert_eq!(verdict(&rules, &asks("mcp__tool", json!({"query": "x"}))), Verdict::Allow);
+}
+
+#[test]
 fn a_session_rule_allows_what_it_was_made_from_and_little_else() {
     let none = set(json!([]));
     let of =

@@ -21,10 +21,13 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
+use tokio::sync::Semaphore;
 use vibes_protocol::model::{Permission, SessionState};
 
 /// How long the rules may take before a person is asked instead.
 const JUDGING: std::time::Duration = std::time::Duration::from_secs(5);
+/// How many questions are looked at at once, in all sessions.
+static LOOKING: Semaphore = Semaphore::const_new(8);
 /// The tag of a command that nobody waits for.
 const UNASKED: Tag = 0;
 
@@ -293,12 +296,18 @@ impl Task {
         let person = self.state.person().map(str::to_owned);
         let permission_id = permission.permission_id.clone();
         tokio::spawn(async move {
-            let judged = tokio::task::spawn_blocking(move || {
-                judge.judge(&agent, person.as_deref(), &own, &permission)
-            });
+            let judged = async {
+                // Held by whoever looks, however long: a file system that hangs takes these places and no more.
+                let turn = LOOKING.acquire().await.ok()?;
+                let look = move || {
+                    let _turn = turn;
+                    judge.judge(&agent, person.as_deref(), &own, &permission)
+                };
+                tokio::task::spawn_blocking(look).await.ok()
+            };
             let judgement = match tokio::time::timeout(JUDGING, judged).await {
-                Ok(Ok(judgement)) => judgement,
-                Ok(Err(_)) | Err(_) => Judgement::ask(),
+                Ok(Some(judgement)) => judgement,
+                Ok(None) | Err(_) => Judgement::ask(),
             };
             loop {
                 let Some(inbox) = door.upgrade() else { return };

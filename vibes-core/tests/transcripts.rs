@@ -213,7 +213,7 @@ fn every_line_of_real_agents_is_understood() {
         assert!(tally.lines > 250, "{agent}: {} lines", tally.lines);
         assert!(tally.updates > 150 && tally.told_again > 0, "{agent}: {tally:?}");
         assert!(tally.questions > 5 && tally.turns >= 20, "{agent}: {tally:?}");
-        assert!(tally.calls.values().filter(|over| **over).count() > 5, "{agent}: {tally:?}");
+        assert!(tally.calls.values().filter(|over| **over).count() >= 5, "{agent}: {tally:?}");
         // This one never tells the tokens of a turn.
         assert_eq!(tally.usages > 0, agent != "zed-codex-acp", "{agent}: {tally:?}");
     }

@@ -234,8 +234,6 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     )?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // Says something in a new file only: what a purge leaves free is given back to the disk.
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     // Checkpoints are the writer's: one that SQLite does by itself would hide that the disk failed.

@@ -3,14 +3,9 @@
 //! Invariant: it knows nothing but the test's own directory and its model, and ends with the test. What the model was
 //! asked is known from its own log, whoever died meanwhile.
 
-use crate::{TestEnv, Wire, eventually, oracle, turns};
+use crate::{TestEnv, Wire, eventually, oracle, real::model::Model, turns};
 use serde_json::{Value, json};
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::path::{Path, PathBuf};
 
 /// Claude Code with a daemon and its model.
 #[derive(Debug)]
@@ -21,16 +16,6 @@ pub struct Claude {
     pub env: TestEnv,
     /// Variables of its own that the client of a session sends.
     variables: Vec<(String, String)>,
-}
-
-#[derive(Debug)]
-struct Model(Child);
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Where `tests/agents/install` puts things.
@@ -52,10 +37,10 @@ impl Claude {
         }
         let mut env = TestEnv::new();
         env.add_to_path(&bin);
-        let (model, port) = Model::start(&env.root().join("model.log"));
+        let model = Model::start(env.root().join("model.log"));
         env.daemon();
         let variables = [
-            ("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{port}")),
+            ("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{}", model.port)),
             ("ANTHROPIC_API_KEY", "sk-none".to_owned()),
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned()),
             ("CLAUDE_CODE_MAX_RETRIES", "2".to_owned()),
@@ -112,10 +97,7 @@ impl Claude {
 
     /// What the model was asked and what it answered, as its log has it.
     pub fn log(&self) -> Vec<Value> {
-        let log = fs::read_to_string(self.env.path("model.log")).unwrap_or_default();
-        // Only whole lines: one may be under way.
-        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-        lines.map(|line| serde_json::from_str(line).expect("the log of the model is whole")).collect()
+        self.model.logged()
     }
 
     /// Waits until the model is asked something with this text in it; returns the conversation it was shown.
@@ -155,24 +137,6 @@ impl Claude {
                 assert_eq!(turn.text, said, "{session}: what the model said is not what was kept");
             }
         }
-        let _ = &self.model;
         journals
-    }
-}
-
-impl Model {
-    fn start(log: &Path) -> (Self, u16) {
-        // Its input is a pipe that closes with the test, however that ends.
-        let mut server = Command::new("python3")
-            .arg(agents().join("model.py"))
-            .arg(log)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("there is a python3 for the scripted model");
-        let mut port = String::new();
-        let stdout = server.stdout.as_mut().expect("its output is piped");
-        BufReader::new(stdout).read_line(&mut port).expect("the model says its port");
-        (Self(server), port.trim().parse().expect("the model says its port and nothing else"))
     }
 }

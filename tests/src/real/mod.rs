@@ -4,7 +4,7 @@
 //! and end with the test. What the model was asked is known from its own log, whoever died meanwhile.
 
 pub mod agents;
-mod model;
+pub(crate) mod model;
 
 use crate::{TestEnv, Wire, eventually_within, oracle, wire::chunk};
 use agents::Agent;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: it ends with the test, however that ends; its log is the truth about what the agent asked and heard.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -11,11 +11,11 @@ use std::{
 };
 
 #[derive(Debug)]
-pub(super) struct Model {
+pub(crate) struct Model {
     server: Child,
     log: PathBuf,
     /// Where it listens on this machine.
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 /// One call of the model.
@@ -63,7 +63,7 @@ enum Logged {
 }
 
 impl Model {
-    pub(super) fn start(log: PathBuf) -> Self {
+    pub(crate) fn start(log: PathBuf) -> Self {
         // Its input is a pipe that closes with the test, however that ends.
         let mut server = Command::new("python3")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("agents/model.py"))
@@ -79,7 +79,8 @@ impl Model {
         Self { server, log, port }
     }
 
-    fn logged(&self) -> Vec<Logged> {
+    /// Its log, read as this type.
+    pub(crate) fn logged<T: DeserializeOwned>(&self) -> Vec<T> {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         // Only whole lines: one may be under way.
         let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
@@ -88,7 +89,7 @@ impl Model {
 
     pub(super) fn calls(&self) -> Vec<Call> {
         let mut calls: Vec<Call> = Vec::new();
-        for logged in self.logged() {
+        for logged in self.logged::<Logged>() {
             match logged {
                 Logged::Asked { n, messages, results } => {
                     assert_eq!(n, calls.len() + 1, "the model counts its calls");
@@ -106,7 +107,7 @@ impl Model {
 
     /// The addresses that the agent wanted to reach besides the model.
     pub(super) fn reached(&self) -> Vec<String> {
-        let logged = self.logged().into_iter();
+        let logged = self.logged::<Logged>().into_iter();
         logged
             .filter_map(|logged| if let Logged::Reached { reached } = logged { Some(reached) } else { None })
             .collect()

@@ -13,7 +13,7 @@ use std::{collections::HashMap, sync::Arc};
 use vibes_core::{
     clock,
     journal::SessionNo,
-    rules::{Applied, RuleSet, Scope, person_of},
+    rules::{Applied, Judge, RuleSet, Scope, person_of},
     session::{Command, Reply},
     sessions::{Wanted, store_error},
 };
@@ -69,14 +69,18 @@ fn told(applied: &Applied) -> AppliedRules {
     }
 }
 
+/// The rules that a client sent as text.
+fn set_of(judge: &Judge, text: &str) -> Result<RuleSet, CodedError> {
+    rules::read(text, judge.home.as_deref()).map_err(|why| bad(format!("text: {why}")))
+}
+
 /// Puts a file in force, in place of the one that this person applied before.
 pub fn apply(connection: &Arc<Connection>, request_id: RequestId, body: ApplyRules) -> Answer {
     let (server, caller) = (connection.server.clone(), connection.caller());
     let id = request_id.clone();
     let work = async move {
         let judge = server.sessions.judge().clone();
-        let set =
-            rules::read(&body.text, judge.home.as_deref()).map_err(|why| bad(format!("text: {why}")))?;
+        let set = set_of(&judge, &body.text)?;
         let person = caller.identity.as_deref().map(|identity| person_of(identity).to_owned());
         let (at_ms, surface) = (clock::wall_ms(), caller.surface.as_deref().cloned());
         let new = Applied { person, text: body.text, set, at_ms, surface };
@@ -153,8 +157,7 @@ pub fn test(connection: &Arc<Connection>, request_id: RequestId, body: TestRules
     let id = request_id.clone();
     let work = async move {
         let judge = server.sessions.judge().clone();
-        let set =
-            rules::read(&body.text, judge.home.as_deref()).map_err(|why| bad(format!("text: {why}")))?;
+        let set = set_of(&judge, &body.text)?;
         let approvals = read(&server, body.session_ids.as_deref(), body.limit.unwrap_or(REPLAYED)).await?;
         let hash = set.hash.clone();
         let replayed = approvals.len() as u32;

@@ -1,6 +1,6 @@
 //! What an agent asks before it acts, and what it leaves running.
 
-use super::{answered, decide, ended, file, interrupt, of_agent, run, run_until};
+use super::{answered, at_work, ended, interrupt, of_agent, run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
@@ -62,11 +62,7 @@ pub fn interrupted(agent: &'static Agent) {
 
 pub fn interrupted_at_work(agent: &'static Agent) {
     let Some(real) = Real::started(agent) else { return };
-    let mut ada = real.client();
-    let session = real.create(&mut ada);
-    ada.prompt(&session, &run_until(&real));
-    decide(&mut ada, &session, "allow_once");
-    file(&real, "began");
+    let (mut ada, session) = at_work(&real);
     interrupt(&mut ada, &session);
     assert_eq!(ended(&mut ada, &session), "interrupted");
     answered(&mut ada, &session, "and now");
@@ -80,11 +76,7 @@ pub fn interrupted_at_work(agent: &'static Agent) {
 
 pub fn killed_at_work(agent: &'static Agent) {
     let Some(real) = Real::started(agent) else { return };
-    let mut ada = real.client();
-    let session = real.create(&mut ada);
-    ada.prompt(&session, &run_until(&real));
-    decide(&mut ada, &session, "allow_once");
-    file(&real, "began");
+    let (mut ada, session) = at_work(&real);
     let living = of_agent(&real);
     assert!(living.len() >= 3, "the runner, the agent and the command: {living:#?}");
     ada.ok("kill_session", json!({"session_id": session}));
@@ -99,11 +91,7 @@ pub fn killed_at_work(agent: &'static Agent) {
 
 pub fn agent_killed_at_work(agent: &'static Agent) {
     let Some(real) = Real::started(agent) else { return };
-    let mut ada = real.client();
-    let session = real.create(&mut ada);
-    ada.prompt(&session, &run_until(&real));
-    decide(&mut ada, &session, "allow_once");
-    file(&real, "began");
+    let (mut ada, session) = at_work(&real);
     processes::signal(processes::of(&mut ada, &session, "agent_pid"), Signal::KILL);
     assert_ne!(ended(&mut ada, &session), "finished");
     ada.wait_for("the agent is gone", |message| message["fact"]["kind"] == "agent_exited");

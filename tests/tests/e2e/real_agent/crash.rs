@@ -2,7 +2,7 @@
 //!
 //! Invariant: after every test the model was asked once per prompt, and the journal holds what it said word for word.
 
-use super::{decide, ended, file, run, run_until};
+use super::{at_work, ended, file, run};
 use serde_json::json;
 use std::{fs, path::Path};
 use vibes_tests::{Real, agents, agents::Agent, turns};
@@ -58,11 +58,7 @@ pub fn asking(agent: &'static Agent) {
 
 pub fn working(agent: &'static Agent) {
     let Some(real) = Real::started(agent) else { return };
-    let mut ada = real.client();
-    let session = real.create(&mut ada);
-    ada.prompt(&session, &run_until(&real));
-    decide(&mut ada, &session, "allow_once");
-    file(&real, "began");
+    let (_lost, session) = at_work(&real);
     let mut ada = real.kill_daemon();
     ada.subscribe(&session, 0, "writer");
     fs::write(real.env.path("go"), "").expect("a file can be made");

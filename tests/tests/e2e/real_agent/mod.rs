@@ -33,6 +33,17 @@ fn run_until(real: &Real) -> String {
     ))
 }
 
+/// A session whose agent runs that command, with leave, and a client that has joined it.
+#[track_caller]
+fn at_work(real: &Real) -> (Wire, String) {
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    ada.prompt(&session, &run_until(real));
+    decide(&mut ada, &session, "allow_once");
+    file(real, "began");
+    (ada, session)
+}
+
 /// Waits until a file of the environment is there.
 fn file(real: &Real, name: &str) {
     let path = real.env.path(name);

@@ -156,7 +156,9 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
             };
             session::ask(connection, r, &body.session_id, command)
         }
-        Request::Interrupt(body) => session::ask(connection, r, &body.session_id, Command::Interrupt),
+        Request::Interrupt(body) => {
+            session::ask(connection, r, &body.session_id, Command::Interrupt { turn: body.turn })
+        }
         Request::KillSession(body) => session::ask(connection, r, &body.session_id, Command::Kill),
         Request::SuspendSession(body) => {
             session::ask(connection, r, &body.session_id, Command::Suspend { now: body.now })

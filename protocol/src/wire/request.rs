@@ -341,6 +341,10 @@ requests! {
     "interrupt" Interrupt {
         /// Which session.
         session_id: String,
+        /// Which turn is meant: when it has ended already there is nothing to do, so repeating the request is safe. The
+        /// running one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turn: Option<u64>,
     }
     /// Ends a session and verifies that its processes are gone.
     "kill_session" KillSession {

@@ -220,7 +220,7 @@ impl View {
     }
 
     fn interrupt(&mut self, link: &mut Link, output: &mut Output) -> Outcome {
-        self.send_or_say(Interrupt { session_id: self.session.id.to_string() }, link, output)?;
+        self.send_or_say(Interrupt { session_id: self.session.id.to_string(), turn: None }, link, output)?;
         self.note("interrupting", output)
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn act(id: &str, done: &str, request: impl FnOnce(String) -> Request)
 }
 
 pub(crate) fn interrupt(id: &str) -> Outcome {
-    act(id, "interrupted", |session_id| Interrupt { session_id }.into())
+    act(id, "interrupted", |session_id| Interrupt { session_id, turn: None }.into())
 }
 
 pub(crate) fn finish(id: &str) -> Outcome {

@@ -91,13 +91,18 @@ impl Step<'_> {
                 Ok(Some(Reply::Ok))
             }
             Command::ForgetRule(name) => self.forget_rule(by, &name),
-            Command::Interrupt => match &self.s.body.turn {
-                Some(_) => {
-                    self.cancel_turn(Some(&by));
-                    Ok(Some(Reply::Ok))
+            Command::Interrupt { turn } => {
+                let begun = self.s.body.turns;
+                match (turn, &self.s.body.turn) {
+                    (Some(turn), _) if turn > begun => {
+                        return Err(self.wrong_state("that turn has not begun"));
+                    }
+                    (Some(turn), running) if running.is_none() || turn < begun => {}
+                    (_, Some(_)) => self.cancel_turn(Some(&by)),
+                    (_, None) => return Err(self.wrong_state("no turn is running in it")),
                 }
-                None => Err(self.wrong_state("no turn is running in it")),
-            },
+                Ok(Some(Reply::Ok))
+            }
             Command::Kill => {
                 self.must_live()?;
                 self.s.stop_waiters.push(tag);

@@ -83,8 +83,11 @@ pub enum Command {
     },
     /// Takes a rule of the session away.
     ForgetRule(String),
-    /// Ends the turn.
-    Interrupt,
+    /// Ends the running turn.
+    Interrupt {
+        /// Which one is meant; nothing is done when it has ended already.
+        turn: Option<u64>,
+    },
     /// Ends the session.
     Kill,
     /// Stops the agent.
@@ -217,7 +220,7 @@ impl Command {
     /// Whether it keeps an agent from going on: what a person must always be able to ask.
     pub fn is_stop(&self) -> bool {
         match self {
-            Self::Kill | Self::Interrupt | Self::Finish | Self::Suspend { .. } => true,
+            Self::Kill | Self::Interrupt { .. } | Self::Finish | Self::Suspend { .. } => true,
             Self::Answer(answer) => {
                 matches!(answer.decision, Some(Decision::RejectOnce | Decision::RejectAlways))
             }

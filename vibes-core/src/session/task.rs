@@ -613,7 +613,8 @@ mod tests {
             Command::Answer(Box::new(answer))
         };
         assert!(handle.ask(&caller, answer(Decision::AllowOnce), None).await.is_err(), "an allowance waits");
-        let stops = [Command::Kill, Command::Interrupt, Command::Finish, answer(Decision::RejectOnce)];
+        let stops =
+            [Command::Kill, Command::Interrupt { turn: None }, Command::Finish, answer(Decision::RejectOnce)];
         let stops = stops.into_iter().chain([Command::Suspend { now: true }]);
         let count = stops.map(|stop| drop(handle.ask(&caller, stop, None))).count();
         let mut waiting = 0;

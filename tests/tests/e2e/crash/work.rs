@@ -171,7 +171,9 @@ impl<'e> Work<'e> {
         self.prompt(&session, &waiting, "interrupted");
         if self.state(&session, &[RESTING, &["processing"]].concat()) == "processing" {
             self.prompt(&session, "say queued", "finished");
-            self.ask("interrupt", json!({"session_id": session}));
+            // It names its turn, because it may have to be repeated.
+            let turn = self.ask("get_session", json!({"session_id": session}))["session"]["turns"].take();
+            self.ask("interrupt", json!({"session_id": session, "turn": turn}));
         }
         self.state(&session, RESTING);
         self.ask("suspend_session", json!({"session_id": session}));

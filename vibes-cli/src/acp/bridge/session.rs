@@ -300,8 +300,9 @@ impl Session {
     /// The editor wants no more of what it asked for.
     pub(super) fn cancel(&mut self, cx: &mut Cx<'_>) {
         // A turn that this editor did not begin: somebody looks at it here and stops it.
-        if self.prompts.is_empty() && self.turn.is_some() {
-            return self.stop(Interrupt { session_id: self.id.to_string() }, cx);
+        if let Some(turn) = self.turn.as_ref().filter(|_| self.prompts.is_empty()) {
+            let turn = Some(turn.turn);
+            return self.stop(Interrupt { session_id: self.id.to_string(), turn }, cx);
         }
         self.prompts.cancel();
         self.stop_cancelled(cx);
@@ -313,13 +314,11 @@ impl Session {
         if !self.caught_up {
             return;
         }
-        let turn = self.turn.as_ref().map(|turn| turn.input_seq);
         for input_seq in self.prompts.take_stops() {
             let session_id = self.id.to_string();
-            if turn == Some(input_seq) {
-                self.stop(Interrupt { session_id }, cx);
-            } else {
-                self.stop(RemoveInput { session_id, input_seq }, cx);
+            match self.turn.as_ref().filter(|turn| turn.input_seq == input_seq) {
+                Some(turn) => self.stop(Interrupt { session_id, turn: Some(turn.turn) }, cx),
+                None => self.stop(RemoveInput { session_id, input_seq }, cx),
             }
         }
     }

@@ -200,7 +200,7 @@ impl Task {
     /// Whether a command stops something: then it acts even when it cannot be recorded.
     pub(super) fn acts_first(&self, command: &Command) -> bool {
         match command {
-            Command::Kill | Command::Interrupt | Command::Finish | Command::Suspend { .. } => true,
+            Command::Kill | Command::Interrupt { .. } | Command::Finish | Command::Suspend { .. } => true,
             Command::Answer(answer) => {
                 let pending = self.state.pending.get(&answer.permission_id);
                 let chosen = pending.and_then(|pending| answer.chosen(&pending.permission.options));
@@ -230,7 +230,7 @@ impl Task {
         if let Some(link) = &self.link {
             self.sent = write_after(link, &next.outbox, self.sent);
             // The runner has these numbers now: nothing is recorded before what is owed, which takes them again.
-            if !matches!(command, Command::Interrupt | Command::Answer(_)) {
+            if !matches!(command, Command::Interrupt { .. } | Command::Answer(_)) {
                 let (eof_ms, term_ms) = LADDER_MS;
                 link.order(Order::Stop { eof_ms, term_ms });
             }

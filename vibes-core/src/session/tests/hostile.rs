@@ -80,7 +80,7 @@ fn fault_51_58_a_history_may_take_as_long_as_it_is_told() {
 fn fault_51_a_turn_may_take_for_ever_but_an_interrupt_that_changes_nothing_is_told() {
     let mut case = Case::processing();
     assert_eq!(case.state.next_deadline_ms(), None, "no limit on a turn");
-    case.ok(ANN, Command::Interrupt);
+    case.ok(ANN, Command::Interrupt { turn: None });
     let due = case.now + CANCEL_PATIENCE_MS;
     assert_eq!(case.state.next_deadline_ms(), Some(due));
     case.tick(due);

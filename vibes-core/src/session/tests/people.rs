@@ -39,7 +39,7 @@ fn a_viewer_is_refused_every_command_that_changes_anything() {
         input_now("x"),
         choose(&permission, "yes"),
         choose(&permission, "no"),
-        Command::Interrupt,
+        Command::Interrupt { turn: None },
         Command::Kill,
         Command::Suspend { now: true },
         Command::Resume { context: None },
@@ -60,7 +60,7 @@ fn a_viewer_is_refused_every_command_that_changes_anything() {
 #[test]
 fn who_is_not_subscribed_may_act_but_never_joins_by_it() {
     let mut case = three();
-    for command in [input("x"), Command::Interrupt, Command::Look] {
+    for command in [input("x"), Command::Interrupt { turn: None }, Command::Look] {
         case.ok(9, command);
     }
     assert_eq!(case.state.ownership.seats.len(), 3);

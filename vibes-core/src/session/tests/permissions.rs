@@ -154,7 +154,7 @@ fn an_agent_that_dies_takes_its_questions_with_it() {
 fn an_interrupt_cancels_every_question_those_on_the_way_included() {
     let (mut case, first) = Case::asking();
     let second = case.question(json!("q2"));
-    case.ok(BEN, Command::Interrupt);
+    case.ok(BEN, Command::Interrupt { turn: None });
     assert_eq!(case.kinds(), ["permission_resolved", "permission_resolved", "state_changed"]);
     assert_eq!(case.fact("permission_resolved")["by"]["label"], "seat2");
     case.stands(Processing);

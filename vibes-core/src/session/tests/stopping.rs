@@ -268,7 +268,7 @@ fn an_ended_session_refuses_input_and_every_way_to_end_it_again() {
             Command::Kill,
             Command::Finish,
             Command::Suspend { now: true },
-            Command::Interrupt,
+            Command::Interrupt { turn: None },
             Command::SetOption { option_id: "mode".into(), value: json!("auto") },
         ] {
             assert_eq!(case.refused(ANN, command), ErrorCode::InvalidState);

@@ -177,7 +177,7 @@ fn an_interrupted_turn_ends_as_such_whatever_the_agent_says_and_the_queue_stays(
     {
         let mut case = Case::processing();
         case.ok(BEN, input("next"));
-        case.ok(BEN, Command::Interrupt);
+        case.ok(BEN, Command::Interrupt { turn: None });
         assert!(case.last("session/cancel").is_some());
         if method == "!" {
             case.error("session/prompt", "cancelled")
@@ -188,7 +188,24 @@ fn an_interrupted_turn_ends_as_such_whatever_the_agent_says_and_the_queue_stays(
         case.stands(Processing);
         assert_eq!(case.state.body.turns, 2);
     }
-    assert_eq!(Case::idle().refused(ANN, Command::Interrupt), ErrorCode::InvalidState);
+    assert_eq!(Case::idle().refused(ANN, Command::Interrupt { turn: None }), ErrorCode::InvalidState);
+}
+
+#[test]
+fn who_interrupts_a_turn_by_its_number_never_meets_the_next_one() {
+    let mut case = Case::processing();
+    case.ok(BEN, input("next"));
+    assert_eq!(case.refused(BEN, Command::Interrupt { turn: Some(2) }), ErrorCode::InvalidState);
+    case.ok(BEN, Command::Interrupt { turn: Some(1) });
+    assert!(case.last("session/cancel").is_some());
+    case.end_turn("cancelled");
+    case.stands(Processing);
+    // The same again, as who lost the answer says it.
+    case.ok(BEN, Command::Interrupt { turn: Some(1) });
+    case.end_turn("end_turn");
+    assert_eq!(case.fact("turn_ended")["outcome"], "finished");
+    case.ok(BEN, Command::Interrupt { turn: Some(2) });
+    assert_eq!(case.refused(BEN, Command::Interrupt { turn: None }), ErrorCode::InvalidState);
 }
 
 #[test]
@@ -494,7 +511,7 @@ fn what_the_runner_has_logged_is_not_sent_again() {
     assert!(case.state.outbox.is_empty());
     // A runner that knows more than the store leads the numbers on.
     case.feed(Event::Up(&standing(true, last + 5)));
-    case.ok(ANN, Command::Interrupt);
+    case.ok(ANN, Command::Interrupt { turn: None });
     assert_eq!(case.last("session/cancel"), Some(last + 6));
 }
 

@@ -205,7 +205,7 @@ impl Walk {
                     }))
                 }
             },
-            24..26 => Command::Interrupt,
+            24..26 => Command::Interrupt { turn: None },
             26 if self.dice.below(3) == 0 => Command::Kill,
             27 => Command::Suspend { now: self.dice.coin() },
             28..31 => Command::Resume { context: self.dice.coin().then(|| "context".to_owned()) },

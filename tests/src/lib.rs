@@ -4,7 +4,6 @@
 //! Invariant: a test meets nothing of the machine it runs on and leaves nothing behind, and it waits for named facts,
 //! never for time. Everything that waits has a deadline whose message says what did not come.
 
-mod claude;
 mod cli;
 mod daemon;
 pub mod dice;
@@ -21,7 +20,6 @@ pub mod soak;
 pub mod torture;
 mod wire;
 
-pub use claude::Claude;
 pub use cli::{Background, Ran};
 pub use daemon::Daemon;
 pub use editor::Editor;

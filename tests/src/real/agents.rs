@@ -33,8 +33,9 @@ pub struct Agent {
     pub failures: &'static [(&'static str, Failure)],
     /// Whether it ends at a flag that it does not know.
     pub refuses_flags: bool,
-    /// What becomes of it without credentials: the variable that holds them, and whether it still starts.
-    pub keyless: Option<(&'static str, bool)>,
+    /// What becomes of it without credentials: the variable that holds them, and what its first turn says of it when it
+    /// starts all the same.
+    pub keyless: Option<(&'static str, Option<&'static str>)>,
     /// More arguments that the preset gives it, as TOML.
     pub flags: &'static str,
     /// Variables that keep it from the network and that no preset passes on: a person would name them with `--env`.
@@ -80,8 +81,18 @@ pub const CODEX: Agent = Agent {
     reaches: &[],
 };
 
-/// Claude Code behind its adapter.
+/// Claude Code in its own protocol.
 pub const CLAUDE: Agent = Agent {
+    preset: "claude",
+    program: "claude",
+    at: "node_modules/.bin/claude",
+    refuses_flags: true,
+    keyless: Some(("ANTHROPIC_API_KEY", Some("/login"))),
+    ..CLAUDE_ACP
+};
+
+/// Claude Code behind its adapter.
+pub const CLAUDE_ACP: Agent = Agent {
     preset: "claude-acp",
     program: "claude-agent-acp",
     at: "node_modules/.bin/claude-agent-acp",
@@ -99,7 +110,7 @@ pub const CLAUDE: Agent = Agent {
         ("nothing", Failure::Waits),
     ],
     refuses_flags: false,
-    keyless: Some(("ANTHROPIC_API_KEY", true)),
+    keyless: Some(("ANTHROPIC_API_KEY", Some("(code -32000)"))),
     flags: "",
     quiet: &[],
     reaches: &[],
@@ -125,7 +136,7 @@ pub const GEMINI: Agent = Agent {
         ("nothing", Failure::Waits),
     ],
     refuses_flags: true,
-    keyless: Some(("GEMINI_API_KEY", false)),
+    keyless: Some(("GEMINI_API_KEY", None)),
     flags: ", \"--acp\"",
     quiet: &[],
     reaches: &[],

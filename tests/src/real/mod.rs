@@ -75,8 +75,17 @@ impl Real {
     /// Creates a session and joins it; returns its id.
     #[track_caller]
     pub fn create(&self, wire: &mut Wire) -> String {
+        self.create_with(wire, json!({}))
+    }
+
+    /// The same with more fields of the request.
+    #[track_caller]
+    pub fn create_with(&self, wire: &mut Wire, more: Value) -> String {
         let env = self.client_env(wire);
-        wire.create(&self.env, json!({"agent": self.agent.preset, "env": env, "subscribe": true}))
+        let mut fields = json!({"agent": self.agent.preset, "env": env, "subscribe": true});
+        let Value::Object(more) = more else { panic!("the fields of a request are an object, not {more}") };
+        fields.as_object_mut().expect("just made").extend(more);
+        wire.create(&self.env, fields)
     }
 
     /// What a client sends as `env` for this agent: what it sends for every agent, and what the preset names.
@@ -141,6 +150,8 @@ impl Real {
         let calls = self.calls();
         let mut known = Vec::new();
         for (session, records) in &journals {
+            let unread = records.iter().find(|record| record["fact"]["kind"] == "unparsed");
+            assert!(unread.is_none(), "{session}: a line was not understood: {unread:?}");
             for turn in turns(records) {
                 let about: Vec<&Call> = calls.iter().filter(|call| call.prompt() == turn.prompt).collect();
                 let asked = about.iter().filter(|call| call.results.is_empty() && call.status == 200).count();

@@ -161,6 +161,7 @@ macro_rules! suite {
 }
 
 suite!(codex, agents::CODEX);
-suite!(claude_acp, agents::CLAUDE);
+suite!(claude, agents::CLAUDE);
+suite!(claude_acp, agents::CLAUDE_ACP);
 suite!(gemini, agents::GEMINI);
 suite!(opencode, agents::OPENCODE);

@@ -1,29 +1,28 @@
-//! Claude Code through the real programs, in its own protocol: turns, questions, settings, failures.
+//! Claude Code through the real programs, in its own protocol: what it can do that no other agent does. What all of them
+//! do is in `real_agent`.
 //!
 //! Invariant: what the agent did is read from what it leaves (files, what its model was asked), not from what it says.
 
-mod crash;
-
 use serde_json::{Value, json};
 use std::{fs, path::Path, process::Command};
-use vibes_tests::{Claude, Pty, Wire, eventually};
+use vibes_tests::{Pty, Real, Wire, agents};
 
 /// Waits for the end of a turn; returns its fact.
-pub fn ended(wire: &mut Wire, session: &str) -> Value {
+fn ended(wire: &mut Wire, session: &str) -> Value {
     wire.fact(session, "turn_ended")["fact"].take()
 }
 
 /// A prompt that makes the agent ask whether it may make a file.
-pub fn touch(claude: &Claude, name: &str) -> String {
+fn touch(claude: &Real, name: &str) -> String {
     format!("[[run: touch {}]] make it", claude.env.path(name))
 }
 
-pub fn is_there(claude: &Claude, name: &str) -> bool {
+fn is_there(claude: &Real, name: &str) -> bool {
     Path::new(&claude.env.path(name)).exists()
 }
 
 /// Answers with more than a decision; returns the answer to that.
-pub fn answer(wire: &mut Wire, session: &str, permission: &Value, more: Value) -> Value {
+fn answer(wire: &mut Wire, session: &str, permission: &Value, more: Value) -> Value {
     let mut fields = json!({"session_id": session, "permission_id": permission["permission_id"],
         "hash": permission["hash"]});
     fields.as_object_mut().expect("just made").extend(more.as_object().expect("fields").clone());
@@ -32,9 +31,9 @@ pub fn answer(wire: &mut Wire, session: &str, permission: &Value, more: Value) -
 
 #[test]
 fn a_turn_is_streamed_word_by_word_with_thoughts_cost_and_commands() {
-    let Some(claude) = Claude::started() else { return };
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
+    let session = claude.create(&mut ada);
     ada.prompt(&session, "[[think: let me see]][[stream: 50]] hello");
     let end = ended(&mut ada, &session);
     assert_eq!((&end["outcome"], &end["stop_reason"]), (&json!("finished"), &json!("end_turn")), "{end}");
@@ -59,27 +58,10 @@ fn a_turn_is_streamed_word_by_word_with_thoughts_cost_and_commands() {
 }
 
 #[test]
-fn a_command_runs_when_it_is_allowed_and_not_before() {
-    let Some(claude) = Claude::started() else { return };
-    let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
-    ada.prompt(&session, &touch(&claude, "made"));
-    let permission = ada.permission(&session);
-    assert_eq!(permission["tool"], "Bash");
-    assert!(!is_there(&claude, "made"));
-    assert_eq!(ada.decide(&session, &permission, "allow_once")["type"], "ok");
-    assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
-    assert!(is_there(&claude, "made"));
-    let journals = claude.check();
-    let last = journals[&session].iter().rfind(|record| !record["fact"]["update"]["toolCallId"].is_null());
-    assert_eq!(last.map(|record| &record["fact"]["update"]["status"]), Some(&json!("completed")));
-}
-
-#[test]
 fn a_denial_is_told_to_the_agent_with_its_reason() {
-    let Some(claude) = Claude::started() else { return };
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
+    let session = claude.create(&mut ada);
     ada.prompt(&session, &touch(&claude, "made"));
     let permission = ada.permission(&session);
     let denied = answer(
@@ -97,9 +79,9 @@ fn a_denial_is_told_to_the_agent_with_its_reason() {
 
 #[test]
 fn what_is_allowed_can_be_changed_and_allowed_for_good() {
-    let Some(claude) = Claude::started() else { return };
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
+    let session = claude.create(&mut ada);
     ada.prompt(&session, &touch(&claude, "asked"));
     let permission = ada.permission(&session);
     let other = json!({"command": format!("touch {}", claude.env.path("instead"))});
@@ -129,9 +111,9 @@ fn what_is_allowed_can_be_changed_and_allowed_for_good() {
 
 #[test]
 fn questions_and_plans_are_what_they_are() {
-    let Some(claude) = Claude::started() else { return };
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({"mode": "plan"}));
+    let session = claude.create_with(&mut ada, json!({"mode": "plan"}));
     let question = json!({"questions": [{"question": "Which colour?", "header": "Colour", "multiSelect": false,
         "options": [{"label": "Red", "description": "warm"}, {"label": "Blue", "description": "cold"}]}]});
     ada.prompt(&session, &format!("[[call: AskUserQuestion: {question}]] ask"));
@@ -157,45 +139,10 @@ fn questions_and_plans_are_what_they_are() {
 }
 
 #[test]
-fn an_interrupt_ends_the_turn_and_nothing_else() {
-    let Some(claude) = Claude::started() else { return };
-    let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
-    ada.prompt(&session, &format!("[[until: {}]] talk", claude.env.path("never")));
-    ada.said(&session, "w3 ");
-    ada.ok("interrupt", json!({"session_id": session}));
-    let end = ended(&mut ada, &session);
-    assert_eq!((&end["outcome"], &end["stop_reason"]), (&json!("interrupted"), &json!("cancelled")));
-    // While it asks.
-    ada.prompt(&session, &touch(&claude, "made"));
-    let permission = ada.permission(&session);
-    ada.ok("interrupt", json!({"session_id": session}));
-    assert_eq!(ended(&mut ada, &session)["outcome"], "interrupted");
-    assert_eq!(ada.decide(&session, &permission, "allow_once")["code"], "ALREADY_DECIDED");
-    // While a command runs, which ends with the turn.
-    let (began, go) = (claude.env.path("began"), claude.env.path("go"));
-    ada.prompt(&session, &format!("[[run: touch {began}; until test -e {go}; do sleep 0.05; done]] wait"));
-    let permission = ada.permission(&session);
-    assert_eq!(ada.decide(&session, &permission, "allow_once")["type"], "ok");
-    eventually("the command runs", || is_there(&claude, "began").then_some(()));
-    ada.ok("interrupt", json!({"session_id": session}));
-    assert_eq!(ended(&mut ada, &session)["outcome"], "interrupted");
-    eventually("the command is gone", || {
-        (!claude.env.processes().iter().any(|process| process.command.contains("until test -e")))
-            .then_some(())
-    });
-    ada.prompt(&session, "carry on");
-    assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
-    assert!(ada.text(&session).ends_with("you said carry on"));
-    assert!(!is_there(&claude, "made"));
-    claude.check();
-}
-
-#[test]
 fn modes_and_models_are_set_and_kept() {
-    let Some(claude) = Claude::started() else { return };
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
+    let session = claude.create(&mut ada);
     for (option, value) in [("mode", "acceptEdits"), ("model", "opus")] {
         ada.ok("set_option", json!({"session_id": session, "option_id": option, "value": value}));
     }
@@ -214,10 +161,10 @@ fn modes_and_models_are_set_and_kept() {
 }
 
 #[test]
-fn a_service_that_fails_is_told_and_waited_for() {
-    let Some(claude) = Claude::started() else { return };
+fn a_service_that_is_busy_is_waited_for_and_that_is_told() {
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
+    let session = claude.create(&mut ada);
     let go = claude.env.path("go");
     ada.prompt(&session, &format!("[[fail: 429 until {go}]] patience"));
     let waits = ada.fact(&session, "agent_waits")["fact"].take();
@@ -225,47 +172,14 @@ fn a_service_that_fails_is_told_and_waited_for() {
     assert_eq!(ada.ok("get_session", json!({"session_id": session}))["session"]["state"], "processing");
     fs::write(&go, "").expect("a file can be made");
     assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
-    for (prompt, why) in [("[[fail: 500]] a", "500"), ("[[fail: 400]] b", "400"), ("[[garbage]] c", "")] {
-        ada.prompt(&session, prompt);
-        let end = ended(&mut ada, &session);
-        assert_eq!(
-            (&end["outcome"], &end["stop_reason"]),
-            (&json!("failed"), &json!("error")),
-            "{prompt}: {end}"
-        );
-        assert!(end["error"].as_str().is_some_and(|error| error.contains(why)), "{end}");
-    }
-    ada.prompt(&session, "[[nothing]] d");
-    claude.asked("[[nothing]] d");
-    ada.ok("interrupt", json!({"session_id": session}));
-    assert_eq!(ended(&mut ada, &session)["outcome"], "interrupted");
-    ada.prompt(&session, "carry on");
-    assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
-    claude.check();
-}
-
-#[test]
-fn who_is_not_signed_in_hears_what_helps() {
-    let Some(mut claude) = Claude::started() else { return };
-    claude.set("ANTHROPIC_API_KEY", None);
-    let mut ada = claude.client();
-    let session = claude.create(&mut ada, json!({}));
-    ada.prompt(&session, "hello");
-    let end = ended(&mut ada, &session);
-    assert_eq!(end["outcome"], "failed", "{end}");
-    assert!(
-        end["error"]
-            .as_str()
-            .is_some_and(|error| error.contains("/login") && error.contains("ANTHROPIC_API_KEY"))
-    );
     claude.check();
 }
 
 #[test]
 fn what_cannot_start_says_why() {
-    let Some(claude) = Claude::started() else { return };
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let mut ada = claude.client();
-    let mut env = claude.client_env();
+    let mut env = claude.client_env(&mut ada);
     env["PATH"] = "/usr/bin:/bin".into();
     let fields = |env: &Value, more: Value| {
         let mut fields = json!({"agent": "claude", "cwd": claude.env.work(), "env": env, "wait_ready": true});
@@ -273,7 +187,7 @@ fn what_cannot_start_says_why() {
         fields
     };
     assert_eq!(ada.refused("create_session", fields(&env, json!({}))), "AGENT_NOT_FOUND");
-    let env = claude.client_env();
+    let env = claude.client_env(&mut ada);
     let flag = ada.request("create_session", fields(&env, json!({"args": ["--no-such-flag"]})));
     assert_eq!(flag["code"], "AGENT_START_FAILED", "{flag}");
     assert!(flag["message"].as_str().is_some_and(|why| why.contains("no-such-flag")), "{flag}");
@@ -285,27 +199,72 @@ fn what_cannot_start_says_why() {
 
 #[test]
 fn a_conversation_begun_without_vibes_goes_on_in_it() {
-    let Some(claude) = Claude::started() else { return };
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
     let work = claude.env.work();
-    let bare = Command::new("claude")
+    let bare = Command::new(agents::CLAUDE.installed().expect("it is installed"))
         .args(["-p", "remember the plum"])
         .env_clear()
         .envs(claude.env.variables())
-        .envs(claude.variables())
         .current_dir(&work)
         .output()
-        .expect("it is installed");
+        .expect("it runs");
     assert!(bare.status.success(), "{bare:?}");
-    let ran = claude.env.spawn_vibes(
-        &["claude", "-c", "-d", "--cwd", &work, "what was it"],
-        "",
-        &claude.variables(),
-    );
+    let ran = claude.env.spawn_vibes(&["claude", "-c", "-d", "--cwd", &work, "what was it"], "", &[]);
     let session = ran.wait().ok().line().to_owned();
     let mut ada = claude.client();
     ada.subscribe(&session, 0, "writer");
     assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
-    let shown: Vec<Value> = claude.asked("what was it").iter().map(|message| message[1].clone()).collect();
-    assert_eq!(shown[0], "remember the plum", "{shown:?}");
-    claude.check();
+    let call = claude.called("it is asked", |call| call.prompt() == "what was it");
+    assert_eq!(call.messages[0].1, "remember the plum", "{call:?}");
+}
+
+#[test]
+fn a_suspended_conversation_is_taken_up_and_not_told_twice() {
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
+    let mut ada = claude.client();
+    let session = claude.create(&mut ada);
+    let mut costs = Vec::new();
+    for round in ["one", "two", "three"] {
+        ada.prompt(&session, &format!("round {round}"));
+        let end = ended(&mut ada, &session);
+        assert_eq!(end["outcome"], "finished", "{end}");
+        costs.push(end["cost"]["amount"].as_f64().expect("a turn has a cost"));
+        ada.ok("suspend_session", json!({"session_id": session}));
+        ada.state(&session, "suspended");
+        if round == "two" {
+            // What resumes it may be another daemon, which has no key of its own.
+            ada = claude.kill_daemon();
+            ada.subscribe(&session, "end", "writer");
+            let env = claude.client_env(&mut ada);
+            ada.ok("resume_session", json!({"session_id": session, "env": env}));
+        }
+    }
+    let call = claude.called("the last prompt", |call| call.prompt() == "round three");
+    let said: Vec<String> = call.messages.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said, ["round one", "you said round one", "round two", "you said round two", "round three"]);
+    let info = ada.ok("get_session", json!({"session_id": session}));
+    let total = info["session"]["cost"]["amount"].as_f64().expect("a session has a cost");
+    assert!((total - costs.iter().sum::<f64>()).abs() < 1e-9, "{total} of {costs:?}");
+    assert!(costs[2] < 2.0 * costs[0], "a turn has its own share: {costs:?}");
+    let journals = claude.check();
+    let lost = journals[&session].iter().find(|record| record["fact"]["context_lost"] == true);
+    assert!(lost.is_none(), "{lost:?}");
+}
+
+#[test]
+fn a_conversation_that_was_deleted_is_begun_anew_and_that_is_said() {
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
+    let mut ada = claude.client();
+    let session = claude.create(&mut ada);
+    ada.prompt(&session, "hello");
+    assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
+    ada.ok("suspend_session", json!({"session_id": session}));
+    fs::remove_dir_all(claude.env.path("home/.claude/projects")).expect("it keeps them there");
+    ada.prompt(&session, &touch(&claude, "made"));
+    let permission = ada.permission(&session);
+    assert_eq!(ada.decide(&session, &permission, "allow_once")["type"], "ok");
+    assert_eq!(ended(&mut ada, &session)["outcome"], "finished");
+    let journals = claude.check();
+    let told = journals[&session].iter().any(|record| record["fact"]["context_lost"] == true);
+    assert!(told, "nobody was told");
 }

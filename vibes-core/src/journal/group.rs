@@ -93,11 +93,14 @@ impl Frames {
         Self { bytes: Vec::new(), ends: Vec::new(), session: *session, head, middle }
     }
 
-    /// Makes room for the frames of so many records whose group has so many bytes.
-    fn reserve(&mut self, count: usize, bytes: usize) {
+    /// Makes room for the frames of at most so many records of this body: growing piece by piece copies what is there.
+    pub fn reserve(&mut self, most: u64, body: &[u8]) {
+        /// What a record has beside its fact.
+        const HEAD: usize = size_of::<u32>() + size_of::<i64>();
         /// About what a frame has beside its fact.
         const AROUND: usize = 128;
-        self.bytes.reserve(bytes + count * AROUND);
+        let count = usize::try_from(most).unwrap_or(usize::MAX).min(body.len() / HEAD);
+        self.bytes.reserve(body.len() + count * AROUND);
         self.ends.reserve(count);
     }
 
@@ -121,7 +124,7 @@ impl Frames {
 
     /// Adds the frames of a group whose first record has this number.
     pub fn extend(&mut self, epoch: Epoch, first: Seq, group: &Group) {
-        self.reserve(group.count as usize, group.body.len());
+        self.reserve(group.count, &group.body);
         for (seq, (at_ms, fact)) in (first..).zip(group.records()) {
             self.push(epoch, seq, at_ms, fact);
         }

@@ -271,6 +271,8 @@ impl Reader {
                     Cow::Borrowed(body)
                 };
                 let mut there = first;
+                page.frames
+                    .reserve(last.saturating_sub(first).saturating_add(1).min(max_records as u64), &body);
                 for (seq, (at_ms, fact)) in (first..).zip(group::records(&body)) {
                     there = seq + 1;
                     if seq <= after {

@@ -15,6 +15,7 @@ mod handlers;
 mod instance;
 mod known;
 mod listen;
+mod memory;
 mod outlet;
 mod paths;
 mod rules;
@@ -26,6 +27,9 @@ mod writer;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::{fs::File, io::Write, process::ExitCode};
+
+/// How many lines of the log may wait for a slow disk; their places take memory from the start.
+const LOG_LINES: usize = 4096;
 
 /// Owns coding-agent sessions. `vibes` starts it when it is needed.
 #[derive(Parser)]
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(detach: bool) -> anyhow::Result<ExitCode> {
+    memory::settle();
     if detach {
         // Fails only for a process that leads its group already, which is as good.
         let _ = rustix::process::setsid();
@@ -152,7 +157,9 @@ fn log(
         .max_log_files(7)
         .build(dir)
         .with_context(|| format!("cannot log to {}", dir.display()))?;
-    let (writer, guard) = tracing_appender::non_blocking(file);
+    let (writer, guard) = tracing_appender::non_blocking::NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES)
+        .finish(file);
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).init();
     Ok(Some(guard))
 }

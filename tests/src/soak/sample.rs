@@ -17,8 +17,11 @@ const PER_HOUR_KIB: f64 = 1024.0;
 const NOISE_KIB: f64 = 2048.0;
 /// How much a run may grow that is too short to have a slope, in KiB: the board's ring fills up, buffers find their size.
 const SLACK_KIB: f64 = 12.0 * 1024.0;
-/// How many looks a slope takes.
-const SLOPE: usize = 30;
+/// How many looks make one: the least of them. What is at work when the daemon is looked at comes and goes by many
+/// megabytes; what is never given back is in the least as well.
+const LEAST_OF: usize = 6;
+/// How many such looks a slope takes.
+const SLOPE: usize = 6;
 
 /// One moment.
 #[derive(Debug, Clone)]
@@ -186,15 +189,19 @@ impl<'a> Watch<'a> {
         let each = growth / sessions.max(1) as f64;
         // What the allocator keeps levels off, and the board's ring is full then: what matters is how it goes on.
         let late = &self.samples[self.samples.len() / 3..];
-        let per_hour = slope(late, |sample| sample.seconds as f64 / 3600.0);
-        let per_session = slope(late, |sample| sample.sessions as f64);
+        let late: Vec<&Sample> = late
+            .chunks_exact(LEAST_OF)
+            .filter_map(|some| some.iter().min_by_key(|sample| sample.own))
+            .collect();
+        let per_hour = slope(&late, |sample| sample.seconds as f64 / 3600.0);
+        let per_session = slope(&late, |sample| sample.sessions as f64);
         println!(
             "soak: {sessions} sessions after {warmed} of warming up, {} records; own memory {growth:+.0} KiB, {each:.1} KiB \
              a session; after a third of the time {:+.1} MiB/h, {per_session:+.2} KiB a session",
             after.records,
             per_hour / 1024.0
         );
-        let (growth, allowed) = match late {
+        let (growth, allowed) = match late[..] {
             [first, .., last] if late.len() >= SLOPE => {
                 let hours = (last.seconds - first.seconds) as f64 / 3600.0;
                 (per_hour * hours, NOISE_KIB + PER_HOUR_KIB * hours)
@@ -206,9 +213,9 @@ impl<'a> Watch<'a> {
 }
 
 /// The slope of memory over something, by least squares; in KiB.
-fn slope(samples: &[Sample], over: impl Fn(&Sample) -> f64) -> f64 {
+fn slope(samples: &[&Sample], over: impl Fn(&Sample) -> f64) -> f64 {
     let count = samples.len().max(1) as f64;
-    let mean = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / count;
+    let mean = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(|sample| of(sample)).sum::<f64>() / count;
     let (x, y) = (mean(&over), mean(&|sample| sample.own as f64));
     let (mut both, mut square) = (0.0, 0.0);
     for sample in samples {

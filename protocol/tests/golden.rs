@@ -66,7 +66,8 @@ messages! {
     DaemonStatus = "daemon_status", Ok = "ok", Error = "error", Pong = "pong", Ping = "ping",
     SessionNotification = "session_notification", SessionUpdated = "session_updated",
     SessionRemoved = "session_removed", OwnershipTransferred = "ownership_transferred", Record = "record",
-    Rules = "rules", RulesTested = "rules_tested", Approvals = "approvals", Rewind = "rewind", Gap = "gap", Closing = "closing",
+    Rules = "rules", RulesTested = "rules_tested", Approvals = "approvals",
+    Turns = "turns", Rewind = "rewind", Gap = "gap", Closing = "closing",
 }
 
 #[test]

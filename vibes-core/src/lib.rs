@@ -12,6 +12,7 @@ pub mod host;
 pub mod journal;
 pub mod lifecycle;
 pub mod ownership;
+pub mod prices;
 pub mod redact;
 pub mod rules;
 pub mod session;

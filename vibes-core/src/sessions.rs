@@ -16,6 +16,7 @@ use crate::{
     clock,
     journal::{NewSession, Place, Reader, SessionNo, StoreError, StoredSession, Tails, Writer},
     points::{self, Point},
+    prices::Prices,
     rules::Judge,
     session::{
         Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist, state::State, task,
@@ -53,6 +54,8 @@ pub struct Parts {
     pub environment: Environment,
     /// What answers without a person.
     pub judge: Arc<Judge>,
+    /// What tokens cost where agents tell only those.
+    pub prices: Arc<Prices>,
     /// Tells all tasks to let go.
     pub stop: CancellationToken,
 }
@@ -146,6 +149,7 @@ impl Sessions {
             fence: self.parts.fence,
             environment: self.parts.environment.clone(),
             judge: self.parts.judge.clone(),
+            prices: self.parts.prices.clone(),
             stop: self.parts.stop.clone(),
             falling: self.falling.clone(),
             retire: self.registry.clone().retire(),

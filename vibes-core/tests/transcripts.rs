@@ -23,6 +23,8 @@ struct Tally {
     /// Tool calls that were told of and those told to be over.
     calls: BTreeMap<String, bool>,
     usages: usize,
+    /// Turns that no model answered, whatever the agent calls that.
+    unanswered: usize,
 }
 
 /// One process of a recording.
@@ -165,7 +167,7 @@ fn replay(agent: &str) -> Tally {
                 AgentEvent::Update { raw, hint } => {
                     assert_eq!(serde_json::from_str::<Value>(raw).ok().as_ref(), Some(update), "verbatim");
                     tally.updates += 1;
-                    if let Hint::ToolCall { id, over } = hint {
+                    if let Hint::ToolCall { id, over, .. } = hint {
                         *tally.calls.entry(id.to_string()).or_insert(false) |= over;
                     }
                 }
@@ -189,6 +191,8 @@ fn replay(agent: &str) -> Tally {
                 AgentEvent::TurnEnded(result) => {
                     tally.turns += 1;
                     tally.usages += usize::from(result.usage.is_some());
+                    tally.unanswered +=
+                        usize::from(result.stop_reason == "end_turn" && result.error.is_some());
                 }
                 AgentEvent::Ready { .. } | AgentEvent::StartFailed(_) => {}
                 other => panic!("{agent} {scenario}: {other:?}"),
@@ -214,6 +218,8 @@ fn every_line_of_real_agents_is_understood() {
         assert!(tally.updates > 150 && tally.told_again > 0, "{agent}: {tally:?}");
         assert!(tally.questions > 5 && tally.turns >= 20, "{agent}: {tally:?}");
         assert!(tally.calls.values().filter(|over| **over).count() >= 5, "{agent}: {tally:?}");
+        // The errors of its model are the ends of turns that went well, says this one.
+        assert_eq!(tally.unanswered > 0, agent == "codex-acp", "{agent}: {tally:?}");
         // This one never tells the tokens of a turn.
         assert_eq!(tally.usages > 0, agent != "zed-codex-acp", "{agent}: {tally:?}");
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
 use vibes_core::{
     agent::{Dialect, launch::SPOOLS},
+    prices::{Price, Prices},
     session::ApprovalPolicy,
 };
 use vibes_protocol::{model::Detached, paths::StateDir};
@@ -27,6 +28,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// How a person is called.
     pub attention: Attention,
+    /// What tokens cost, for agents that tell only those.
+    pub prices: Prices,
     /// The person's home directory.
     pub home: Option<PathBuf>,
     /// The daemon's own environment, for agents that are started without a client at hand: what an agent may have of it
@@ -164,6 +167,8 @@ struct File {
     agents: BTreeMap<String, Agent>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    prices: BTreeMap<String, Price>,
 }
 
 /// Names of a client's environment that agents get. The command line sends the same ones.
@@ -183,6 +188,7 @@ impl Config {
         let mut limits = Limits::default();
         let mut approvals = Approvals::default();
         let mut attention = Attention::default();
+        let mut prices = BTreeMap::new();
         if let Some(path) = paths::config_file() {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
@@ -192,6 +198,7 @@ impl Config {
                     limits = file.limits;
                     approvals = file.approvals;
                     attention = file.attention;
+                    prices = file.prices;
                 }
                 // A home that is no directory holds no configuration either.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
@@ -220,13 +227,17 @@ impl Config {
         if let Some(name) = approvals.agents.keys().find(|name| !agents.contains_key(*name)) {
             anyhow::bail!("approvals.agents.{name}: no agent is called so");
         }
+        if let Some((model, _)) = prices.iter().find(|(_, price)| !price.is_sound()) {
+            anyhow::bail!("prices.{model:?}: a price is dollars for a million tokens, from 0 to 1000000");
+        }
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let may = |name: &String| {
             is_allowed(name) || agents.values().any(|agent: &Agent| agent.pass_env.contains(name))
         };
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
         let attention = attention.complete()?;
-        Ok(Self { dir, runner, agents, limits, approvals, attention, home, own })
+        let prices = Prices(prices);
+        Ok(Self { dir, runner, agents, limits, approvals, attention, prices, home, own })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -382,7 +393,9 @@ mod tests {
         let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
         let limits = Limits::default();
         let (approvals, attention, home) = (Approvals::default(), Attention::default(), None);
-        let config = Config { dir, runner, agents, limits, approvals, attention, home, own: own.into() };
+        let prices = Prices::default();
+        let config =
+            Config { dir, runner, agents, limits, approvals, attention, prices, home, own: own.into() };
         let names = |agent| config.own_env(agent).into_keys().collect::<Vec<_>>();
         assert_eq!(names("codex"), ["OPENAI_API_KEY", "PATH"]);
         assert_eq!(names("gemini"), ["GEMINI_API_KEY", "PATH"]);

@@ -5,7 +5,7 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{daemon, rules, session},
+    handlers::{daemon, rules, session, turns},
 };
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
@@ -67,6 +67,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::GetRules(_)
         | Request::TestRules(_)
         | Request::ListApprovals(_)
+        | Request::ListTurns(_)
         | Request::Ping(_)
         | Request::Pong(_) => None,
         // Joining to read changes nothing; joining to write would make an owner of it.
@@ -183,6 +184,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
             session::ask(connection, r, &body.session_id, Command::ForgetRule(body.name))
         }
         Request::ListApprovals(body) => rules::log(connection, r, body),
+        Request::ListTurns(body) => turns::list(connection, r, body),
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => session::get(connection, r, &body.session_id),
         Request::ReadRecords(body) => session::read(connection, r, body),

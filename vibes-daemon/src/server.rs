@@ -105,6 +105,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         writer: writer.clone(),
         reader,
         judge: Arc::new(judge),
+        prices: Arc::new(config.prices),
         board: Arc::new(Board::default()),
         yard: Arc::new(Yard {
             dir: dir.runners(),

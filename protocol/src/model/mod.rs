@@ -8,6 +8,7 @@ pub mod ids;
 pub mod permission;
 pub mod rule;
 pub mod session;
+pub mod turn;
 
 pub use error::{CodedError, ErrorCode};
 pub use fact::{Fact, TurnOutcome, Usage};
@@ -18,3 +19,4 @@ pub use session::{
     Cost, Link, Member, OrphanPolicy, QueuedPrompt, RemovedReason, Role, SessionInfo, SessionState,
     SuspendReason,
 };
+pub use turn::{ModelUse, TurnInfo};

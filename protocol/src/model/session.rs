@@ -132,6 +132,9 @@ pub struct Cost {
     pub amount: f64,
     /// ISO 4217 code.
     pub currency: String,
+    /// Whether any of it was computed from the price table instead of told by the agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }
 
 /// Why a session left the default list.

@@ -2,7 +2,7 @@
 
 use crate::model::{
     ClientId, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
-    SessionRule, Verdict,
+    SessionRule, TurnInfo, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -304,6 +304,19 @@ pub enum Message {
         /// The questions, the newest first.
         approvals: Vec<Approval>,
     },
+    /// Answers `list_turns`.
+    Turns {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session_id: SessionId,
+        /// The turns, the newest first.
+        turns: Vec<TurnInfo>,
+        /// For `before`, when there are more.
+        #[serde(default)]
+        next_before: Option<u64>,
+    },
     /// Answers `list_agents`.
     Agents {
         /// The request.
@@ -437,6 +450,7 @@ impl Message {
             | Self::Rules { request_id, .. }
             | Self::RulesTested { request_id, .. }
             | Self::Approvals { request_id, .. }
+            | Self::Turns { request_id, .. }
             | Self::Agents { request_id, .. }
             | Self::DaemonStatus { request_id, .. }
             | Self::Ok { request_id }

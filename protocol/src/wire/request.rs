@@ -500,6 +500,17 @@ requests! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
     }
+    /// Tells the turns of a session, the newest first.
+    "list_turns" ListTurns {
+        /// Of which session; one that rests is not woken for it.
+        session_id: String,
+        /// Only those before this turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<u64>,
+        /// At most this many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    }
     /// Lists the agents the daemon can start.
     "list_agents" ListAgents {
         /// Environment of the client, to look for programs and credentials in; values are never stored.

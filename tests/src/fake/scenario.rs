@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `say TEXT`, `think TEXT` | a chunk of the message, of the thoughts |
 //! | `chunks N SIZE [DELAY_US] [TAG]` | N chunks `TAG#0 xxx…` of SIZE bytes, numbered from 0 |
-//! | `tool ID TITLE`, `tool_done ID` | a tool call begins, ends |
+//! | `tool ID TITLE`, `tool_done ID`, `tool_failed ID` | a tool call begins, ends, fails |
+//! | `edit ID PATH` | a tool call that changes a file begins |
 //! | `plan A;B;C` | a plan with these entries |
-//! | `mode NAME`, `title TEXT`, `usage IN OUT`, `cost AMOUNT` | the updates of these names (`usage` goes with the answer) |
+//! | `mode NAME`, `title TEXT`, `usage IN OUT [MODEL]`, `cost AMOUNT` | the updates of these names (`usage` goes with the answer) |
 //! | `unknown_update` | an update of a kind that nobody knows |
 //! | `ask ID COMMAND` | asks for permission, waits, then says `answer ID allow\|always\|reject\|cancelled\|error` |
 //! | `ask_nowait ID COMMAND` | asks, goes on, and says the answer when it comes |
@@ -153,6 +154,16 @@ impl Turn {
                     "status": "in_progress", "rawInput": {"title": title},
                 }));
             }
+            "edit" => {
+                let (id, path) = split(rest);
+                self.update(json!({
+                    "sessionUpdate": "tool_call", "toolCallId": id, "title": "edit", "kind": "edit",
+                    "status": "in_progress", "locations": [{"path": path}],
+                    "content": [{"type": "diff", "path": path, "oldText": null, "newText": "x"}],
+                }));
+            }
+            "tool_failed" => self
+                .update(json!({"sessionUpdate": "tool_call_update", "toolCallId": rest, "status": "failed"})),
             "tool_done" => self.update(
                 json!({"sessionUpdate": "tool_call_update", "toolCallId": rest, "status": "completed"}),
             ),
@@ -164,10 +175,15 @@ impl Turn {
             "mode" => self.update(json!({"sessionUpdate": "current_mode_update", "currentModeId": rest})),
             "title" => self.update(json!({"sessionUpdate": "session_info_update", "title": rest})),
             "usage" => {
-                let (input, output) = split(rest);
+                let (input, rest) = split(rest);
+                let (output, model) = split(rest);
                 let (input, output): (u64, u64) = (number(input), number(output));
                 self.result["usage"] =
                     json!({"inputTokens": input, "outputTokens": output, "totalTokens": input + output});
+                if !model.is_empty() {
+                    let usage = json!([{"model": model, "token_count": self.result["usage"]}]);
+                    self.result["_meta"] = json!({"quota": {"model_usage": usage}});
+                }
             }
             "cost" => self.update(json!({
                 "sessionUpdate": "usage_update", "used": 1, "size": 100,

@@ -4,10 +4,12 @@
 //! page of the design.
 
 mod heard;
+mod ledger;
 mod records;
 mod whole;
 
 pub use heard::{check_heard, check_sent};
+pub use ledger::{check_ledger, ledger};
 pub use records::{
     check_accepted, check_chunks, check_decisions, check_fingerprints, check_order, check_permissions,
     check_refused, check_stream, check_turns, fingerprint, page_chunks,
@@ -66,6 +68,7 @@ pub fn check(env: &TestEnv) -> Journals {
         heard.entry(session.to_owned()).or_default().push(entry);
     }
     for (id, records) in &journals {
+        check_ledger(&mut wire, id, records);
         check_session(id, records, &heard.remove(id).unwrap_or_default());
     }
     heard.retain(|session, entries| {

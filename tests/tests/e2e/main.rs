@@ -24,6 +24,7 @@ mod host;
 mod hostile;
 mod intree;
 mod kill;
+mod ledger;
 mod notices;
 mod ownership;
 mod permissions;

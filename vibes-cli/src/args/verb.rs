@@ -78,6 +78,12 @@ pub(crate) enum Verb {
     Show(OneJsonArgs),
     /// Print the transcript
     Logs(LogsArgs),
+    /// List the turns: prompt, outcome, tokens, cost, files
+    #[command(after_help = "Examples:
+  vibes runs api                 the last 20 turns
+  vibes runs api --limit 500     and more of them
+  vibes runs api --json | jq -r '.[] | select(.outcome == \"failed\") | .error'")]
+    Runs(RunsArgs),
     /// Delete a session; `undelete` takes it back
     Rm {
         /// Sessions
@@ -282,6 +288,21 @@ pub(crate) struct ApproveArgs {
     /// With --for-session: every file in this directory
     #[arg(long, value_name = "PATH", requires = "for_session", conflicts_with = "pattern")]
     pub(crate) path: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    /// Session
+    pub(crate) id: String,
+    /// The newest so many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: u32,
+    /// Only turns before this one
+    #[arg(long, value_name = "TURN")]
+    pub(crate) before: Option<u64>,
+    /// Print a JSON array, the oldest first
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

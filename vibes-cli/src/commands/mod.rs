@@ -12,6 +12,7 @@ mod logs;
 mod queue;
 mod rules;
 mod run;
+mod runs;
 mod send;
 mod simple;
 mod wait;
@@ -87,6 +88,7 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Take(args) => simple::take(&args.id),
         Verb::Show(args) => inspect::show(&args),
         Verb::Logs(args) => logs::run(&args),
+        Verb::Runs(args) => runs::run(&args),
         Verb::Rm { ids } => simple::remove(&ids),
         Verb::Undelete(args) => simple::undelete(&args.id),
         Verb::Set { id, option, value } => simple::set(&id, &option, &value),

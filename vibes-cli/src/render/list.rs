@@ -69,9 +69,11 @@ fn state_paint(state: SessionState) -> fn(Paint, &str) -> String {
 /// Money for people.
 pub(crate) fn money(cost: &Cost) -> String {
     let places = if cost.amount != 0.0 && cost.amount.abs() < 0.01 { 4 } else { 2 };
+    // What was computed says so.
+    let about = if cost.estimated { "~" } else { "" };
     match cost.currency.as_str() {
-        "USD" => format!("${:.places$}", cost.amount),
-        currency => format!("{:.places$} {currency}", cost.amount),
+        "USD" => format!("{about}${:.places$}", cost.amount),
+        currency => format!("{about}{:.places$} {currency}", cost.amount),
     }
 }
 

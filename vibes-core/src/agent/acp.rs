@@ -10,6 +10,7 @@ mod options;
 use super::{
     AgentEvent, Hint, Opening, Outgoing, Question, TurnResult,
     rpc::{self, Answer, INVALID_PARAMS, METHOD_NOT_FOUND, Message, Refusal, RpcId},
+    touched,
 };
 use agent_client_protocol_schema::{
     ProtocolVersion,
@@ -21,7 +22,7 @@ use agent_client_protocol_schema::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json, value::RawValue};
 use std::{borrow::Cow, collections::BTreeMap};
-use vibes_protocol::model::{Cost, PermissionOption, Usage};
+use vibes_protocol::model::{Cost, PermissionOption};
 
 /// The longest question that is put to a person, in bytes: a written file or two with their old text. It is stored and
 /// shown with the session for as long as it waits.
@@ -64,6 +65,9 @@ pub struct Acp {
     cwd: String,
     can_load: bool,
     can_resume: bool,
+    /// Whether the prompt is a command, which agents answer without their model.
+    #[serde(default)]
+    local: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,13 +162,28 @@ struct ToolHead<'a> {
     id: Cow<'a, str>,
     #[serde(borrow, default)]
     status: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    locations: Option<&'a RawValue>,
 }
 
 /// What an update about a tool call tells; nothing where it has no id that can be read.
 fn tool_call(raw: &str) -> Hint<'_> {
     match read::<ToolHead<'_>>(raw) {
-        Ok(ToolHead { id, status }) => {
-            Hint::ToolCall { id, over: matches!(status.as_deref(), Some("completed" | "failed")) }
+        Ok(ToolHead { id, status, kind, content, locations }) => {
+            // Most say nothing of files: they are not read again to learn that.
+            let changes = content.is_some_and(|content| content.get().contains("\"diff\""))
+                || locations.is_some()
+                    && kind.is_some_and(|kind| touched::changes(kind.get().trim_matches('"')));
+            let files = if changes {
+                touched::files(&mut serde_json::Deserializer::from_str(raw))
+            } else {
+                Vec::new()
+            };
+            touched::hint(id, status.as_deref(), files)
         }
         Err(_) => Hint::None,
     }
@@ -203,6 +222,8 @@ impl Acp {
     /// Gives the agent a prompt; only when it is ready and no prompt runs.
     pub fn prompt(&mut self, blocks: &[Value], out: &mut Outgoing) {
         self.replaying = false;
+        let first = blocks.first().and_then(|block| block["text"].as_str());
+        self.local = first.is_some_and(|text| text.starts_with('/'));
         let params = json!({"sessionId": self.conversation, "prompt": blocks});
         let call = out.push(|id| request(id, "session/prompt", params));
         self.calls.insert(call, Call::Prompt);
@@ -355,7 +376,7 @@ impl Acp {
                 let cost = &update["cost"];
                 match (cost["amount"].as_f64(), cost["currency"].as_str()) {
                     (Some(amount), Some(currency)) if currency.len() <= 16 => {
-                        Hint::Cost(Cost { amount, currency: currency.to_owned() })
+                        Hint::Total(Cost { amount, currency: currency.to_owned(), estimated: false })
                     }
                     _ => Hint::None,
                 }
@@ -459,7 +480,7 @@ impl Acp {
                 }
             },
             (Some(Call::Prompt), outcome) => {
-                let result = outcome.map_or_else(TurnResult::failed, turn_result);
+                let result = outcome.map_or_else(TurnResult::failed, |result| ends::turn(result, self.local));
                 events.push(AgentEvent::TurnEnded(Box::new(result)));
             }
             (Some(Call::Option { option_id, value }), outcome) => {
@@ -631,31 +652,7 @@ fn question(rpc_id: RpcId, raw: &str, params: &Value) -> Result<Question, String
     })
 }
 
-fn turn_result(result: &str) -> TurnResult {
-    let result: Value = serde_json::from_str(result).unwrap_or(Value::Null);
-    let usage = &result["usage"];
-    let tokens = |name: &str| usage[name].as_u64().unwrap_or(0);
-    // Gemini CLI tells its tokens in a place of its own.
-    let quota = &result["_meta"]["quota"]["token_count"];
-    let told = usage.is_object().then(|| Usage {
-        input_tokens: tokens("inputTokens"),
-        output_tokens: tokens("outputTokens"),
-        cache_read_tokens: tokens("cachedReadTokens"),
-        cache_write_tokens: tokens("cachedWriteTokens"),
-    });
-    let counted = quota.is_object().then(|| Usage {
-        input_tokens: quota["input_tokens"].as_u64().unwrap_or(0),
-        output_tokens: quota["output_tokens"].as_u64().unwrap_or(0),
-        ..Usage::default()
-    });
-    TurnResult {
-        stop_reason: result["stopReason"].as_str().unwrap_or("end_turn").to_owned(),
-        usage: told.or(counted),
-        exit_code: result["_meta"]["vibes"]["exit_code"].as_i64().map(|code| code as i32),
-        ..TurnResult::default()
-    }
-}
-
+mod ends;
 mod glance;
 #[cfg(test)]
 mod tests;

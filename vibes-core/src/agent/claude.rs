@@ -14,6 +14,7 @@ mod tools;
 use super::{
     AgentEvent, Hint, Opening, Outgoing, options,
     rpc::{self, RpcId},
+    touched,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -322,7 +323,7 @@ impl Claude {
 fn update<'a>(kind: &str, fields: Value, parent: Option<&str>) -> AgentEvent<'a> {
     let hint = match (fields["toolCallId"].as_str(), fields["status"].as_str()) {
         (Some(id), Some(status)) => {
-            Hint::ToolCall { id: id.to_owned().into(), over: matches!(status, "completed" | "failed") }
+            touched::hint(id.to_owned().into(), Some(status), touched::files(&fields))
         }
         _ => Hint::None,
     };

@@ -12,14 +12,15 @@ mod options;
 pub mod place;
 pub mod rpc;
 pub mod spool;
+mod touched;
 
 pub use dialect::{Codec, Dialect};
 
 use rpc::{Refusal, RpcId};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
-use vibes_protocol::model::{Cost, Permission, PermissionOption, Usage, fact};
+use std::{borrow::Cow, collections::BTreeMap};
+use vibes_protocol::model::{Cost, ModelUse, Permission, PermissionOption, Usage, fact};
 
 /// Numbered frames for the agent. A JSON-RPC id of ours is the number of the frame that carries it, so a response
 /// that arrives while no daemon lives still finds its request.
@@ -75,6 +76,8 @@ pub enum AgentEvent<'a> {
     },
     /// The turn is over.
     TurnEnded(Box<TurnResult>),
+    /// It did something of its own accord, which took this: nobody asked for it in a turn.
+    Aside(Box<TurnResult>),
     /// It waits for its model, and says so.
     Waits(fact::AgentWaits),
     /// An option was set, or not.
@@ -128,9 +131,15 @@ pub enum Hint<'a> {
         id: Cow<'a, str>,
         /// Whether the agent says that it is over.
         over: bool,
+        /// Whether it has failed.
+        failed: bool,
+        /// Files that it changes, makes, moves or deletes.
+        files: Vec<String>,
     },
-    /// The cost so far.
-    Cost(Cost),
+    /// What the conversation has cost, by the agent's own count.
+    Total(Cost),
+    /// What was spent since it said so last.
+    Spent(Cost),
 }
 
 /// A question from the agent, before it has an id of ours.
@@ -182,10 +191,8 @@ pub struct TurnResult {
     pub error: Option<String>,
     /// Tokens.
     pub usage: Option<Usage>,
-    /// What it cost.
-    pub cost: Option<Cost>,
-    /// Tokens and cost by model.
-    pub models: Map<String, Value>,
+    /// Tokens by model, and cost where the agent tells it so.
+    pub models: BTreeMap<String, ModelUse>,
     /// The exit code of the turn's command, for agents that run one.
     pub exit_code: Option<i32>,
 }

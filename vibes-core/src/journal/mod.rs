@@ -41,6 +41,8 @@ pub enum RowKind {
     Member = 3,
     /// Idempotency keys of accepted inputs.
     Idempotency = 4,
+    /// The ledger, by the turn's number. Only the last of them is read back with its session.
+    Turn = 5,
 }
 
 /// One small row: set, or removed when the value is `None`.

@@ -164,8 +164,11 @@ impl Reader {
         const READ: &str = "no, id, head, generation, spool, last_ms, rest, name, deleted_ms, body";
         self.with(|connection| {
             let mut select = connection.prepare_cached(&select.replace("{}", READ))?;
-            let mut small =
-                connection.prepare_cached("SELECT kind, key, value FROM item WHERE session = ?1")?;
+            let mut small = connection.prepare_cached(
+                "SELECT kind, key, value FROM item WHERE session = ?1 AND kind < 5
+                 UNION ALL SELECT * FROM (SELECT kind, key, value FROM item WHERE session = ?1 AND kind = 5
+                                          ORDER BY key DESC LIMIT 1)",
+            )?;
             let mut found = Vec::new();
             let mut sessions = select.query(with)?;
             while let Some(row) = sessions.next()? {
@@ -198,6 +201,7 @@ impl Reader {
                         2 => RowKind::Pending,
                         3 => RowKind::Member,
                         4 => RowKind::Idempotency,
+                        5 => RowKind::Turn,
                         _ => continue,
                     };
                     stored.rows.push((kind, row.get(1)?, row.get(2)?));
@@ -205,6 +209,25 @@ impl Reader {
                 found.push(stored);
             }
             Ok(found)
+        })
+    }
+
+    /// The values of turn rows before this key, the newest first. Blocking.
+    pub fn turns(
+        &self,
+        session: SessionNo,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT value FROM item WHERE session = ?1 AND kind = 5 AND key < ?2 ORDER BY key DESC LIMIT ?3",
+            )?;
+            // Longer than any key: behind all of them.
+            let before = before.map_or_else(|| vec![0xff; 9], |turn| turn.to_be_bytes().to_vec());
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = select.query_map(params![session, before, limit], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 

@@ -179,7 +179,7 @@ fn carry(from: &Path, into: &Connection) -> Result<Kept, StoreError> {
     for (no, head) in known {
         kept.groups += records(&old, into, no, head)?;
         kept.lost += fill(into, no, head)?;
-        for kind in 1..=4 {
+        for kind in 1..=5 {
             let select = "SELECT session, kind, key, value FROM item WHERE session = ?1 AND kind = ?2";
             rows(&old, select, "key", &[no.into(), Value::from(kind)], &mut |row| {
                 put(into, "INSERT OR IGNORE INTO item VALUES (?1, ?2, ?3, ?4)", row).map(|_| ())

@@ -15,7 +15,7 @@ use crate::agent::{
     spool::{Chunk, HEAD, Line, MAX_LINE, hex},
 };
 use crate::rules;
-use serde_json::{Map, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use vibes_protocol::model::{
     ErrorCode, Link, Outcome, Permission, SessionState, SuspendReason, TurnOutcome, fact,
@@ -104,9 +104,13 @@ impl Step<'_> {
             AgentEvent::Update { raw, hint } => {
                 match hint {
                     Hint::Text(text) => self.words.push_str(&text),
-                    Hint::Cost(cost) => self.s.body.cost = Some(cost),
+                    Hint::Total(cost) => self.stands_at(&cost),
+                    Hint::Spent(cost) => self.spent(&cost),
                     Hint::Options => self.keep_options(),
-                    Hint::ToolCall { id, over } => self.tool_call(&id, over),
+                    Hint::ToolCall { id, over, failed, files } => {
+                        self.tool_call(&id, over);
+                        self.touches(&id, over, failed, files);
+                    }
                     Hint::None => {}
                 }
                 self.record_update(&raw);
@@ -132,6 +136,7 @@ impl Step<'_> {
             AgentEvent::Permission(question) => self.question(*question, line),
             AgentEvent::Withdrawn { rpc_id } => self.withdrawn(&rpc_id),
             AgentEvent::TurnEnded(result) => self.turn_ended(*result),
+            AgentEvent::Aside(result) => self.aside(*result),
             AgentEvent::Waits(waits) => {
                 self.record(waits);
             }
@@ -271,22 +276,12 @@ impl Step<'_> {
         let Some(turn) = self.s.body.turn.take() else { return };
         self.resolve_all(Outcome::Withdrawn, None);
         let interrupted = turn.cancelled || result.stop_reason == "cancelled";
-        let ended = fact::TurnEnded {
-            turn: turn.number,
-            outcome: match result.error {
-                _ if interrupted => TurnOutcome::Interrupted,
-                Some(_) => TurnOutcome::Failed,
-                None => TurnOutcome::Finished,
-            },
-            stop_reason: result.stop_reason,
-            usage: result.usage,
-            cost: result.cost,
-            models: result.models,
-            error: result.error,
-            exit_code: result.exit_code,
+        let outcome = match result.error {
+            _ if interrupted => TurnOutcome::Interrupted,
+            Some(_) => TurnOutcome::Failed,
+            None => TurnOutcome::Finished,
         };
-        self.close_calls(ended.outcome);
-        self.record(ended);
+        self.close_turn(&turn, outcome, result);
         self.effect(Effect::Pack);
         self.set_state(SessionState::Idle, None, None);
         if self.s.body.stopping.is_some() {
@@ -430,16 +425,8 @@ impl Step<'_> {
     fn keep_undelivered(&mut self, undelivered: bool) {
         if let Some(turn) = self.s.body.turn.take_if(|_| undelivered) {
             self.record(fact::NotDelivered { input_seq: turn.prompt.input_seq });
-            self.record(fact::TurnEnded {
-                turn: turn.number,
-                outcome: TurnOutcome::Interrupted,
-                stop_reason: "not_delivered".to_owned(),
-                usage: None,
-                cost: None,
-                models: Map::new(),
-                error: None,
-                exit_code: None,
-            });
+            let result = TurnResult { stop_reason: "not_delivered".to_owned(), ..TurnResult::default() };
+            self.close_turn(&turn, TurnOutcome::Interrupted, result);
             self.s.body.queue.push_front(turn.prompt);
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod approvals;
 pub mod event;
+pub mod ledger;
 pub mod persist;
 pub mod shared;
 pub mod state;

@@ -5,6 +5,7 @@
 
 use super::{
     event::Plan,
+    ledger::Ledger,
     shared::Shared,
     state::{Body, Pending, State},
 };
@@ -14,7 +15,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use vibes_protocol::model::{ClientId, Epoch, Seq, SessionState};
+use vibes_protocol::model::{ClientId, Epoch, Seq, SessionState, TurnInfo};
 
 /// A body as stored: what lasts, and the preview along with it.
 #[derive(Serialize, Deserialize)]
@@ -32,6 +33,7 @@ pub struct Saved {
     pending: Shared<BTreeMap<String, Pending>>,
     outbox: Shared<BTreeMap<u64, Vec<u8>>>,
     keys: Shared<BTreeMap<String, (Seq, i64)>>,
+    ledger: Shared<Ledger>,
     place: Place,
 }
 
@@ -57,6 +59,7 @@ impl Saved {
             pending: state.pending.clone(),
             outbox: state.outbox.clone(),
             keys: state.keys.clone(),
+            ledger: state.ledger.clone(),
             place: Place {
                 rest: rest(state),
                 name: state.body.name.clone(),
@@ -112,6 +115,14 @@ impl Saved {
         }
         if !self.keys.is_same(&state.keys) {
             diff(&mut changes, RowKind::Idempotency, &self.keys, &state.keys, text_key, json);
+        }
+        if !self.ledger.is_same(&state.ledger) {
+            // What is in memory no more stays where it is: nothing is ever taken out of the ledger.
+            changes.extend(state.ledger.changed(&self.ledger).map(|turn| RowChange {
+                kind: RowKind::Turn,
+                key: turn.turn.to_be_bytes().to_vec(),
+                value: Some(json(turn)),
+            }));
         }
         let key = |generation: u64, number: u64| [generation.to_be_bytes(), number.to_be_bytes()].concat();
         let (before, generation) = (self.body.generation, state.body.generation);
@@ -186,6 +197,11 @@ pub fn restore(stored: &StoredSession, epoch: Epoch) -> Result<State, serde_json
                     state.keys.insert(String::from_utf8_lossy(key).into_owned(), at);
                 }
             }
+            RowKind::Turn => {
+                if let Ok(turn) = serde_json::from_slice::<TurnInfo>(value) {
+                    state.ledger.restore(turn);
+                }
+            }
             RowKind::Outbox => {
                 let (generation, number) = (key.first_chunk::<8>(), key.last_chunk::<8>());
                 if let (Some(generation), Some(number)) = (generation, number)
@@ -240,6 +256,7 @@ mod tests {
             (seat.pid, seat.away_until_ms) = (None, None);
         }
         assert_eq!(read.ownership, lasting, "step {at}");
+        assert_eq!(read.ledger, of.ledger, "step {at}");
     }
 
     #[test]

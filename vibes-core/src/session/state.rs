@@ -6,16 +6,21 @@
 use super::{
     approvals::{ApprovalPolicy, Watched},
     event::{Looked, Plan, Tag},
+    ledger::Ledger,
     shared::Shared,
 };
 use crate::{
     agent::{Codec, link::Hindrance, rpc::RpcId},
     journal::SpoolOffset,
     ownership::{Ownership, Seat},
+    prices::Prices,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 use vibes_protocol::model::{
     ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason, Seq,
     SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, fact::Actor,
@@ -192,6 +197,15 @@ pub struct Body {
     pub armed: bool,
     /// What it has cost.
     pub cost: Option<Cost>,
+    /// What the agent last said that its conversation has cost, in billionths.
+    #[serde(default)]
+    pub metered: u64,
+    /// Whether the present agent was given a prompt: what it says to have cost before is no news.
+    #[serde(default)]
+    pub prompted: bool,
+    /// Files of tool calls that are not over, by call.
+    #[serde(default)]
+    pub touching: BTreeMap<String, Vec<String>>,
     /// Answers of the last while, so that a late one hears who was first: permission id and who.
     pub decided: VecDeque<(String, String)>,
     /// When the agent was last started after a crash, in milliseconds.
@@ -262,6 +276,10 @@ pub struct State {
     pub policy: ApprovalPolicy,
     /// Whether there are standing rules that may answer.
     pub judges: bool,
+    /// What tokens cost, as configured.
+    pub prices: Arc<Prices>,
+    /// The last turn and what is new in the ledger; rows.
+    pub ledger: Shared<Ledger>,
     /// Frames the runner has not logged, by number; rows.
     pub outbox: Shared<BTreeMap<u64, Vec<u8>>>,
     /// Idempotency keys: the record and when, in milliseconds; rows.
@@ -341,6 +359,9 @@ impl State {
             owned_since_ms: None,
             armed: false,
             cost: None,
+            metered: 0,
+            prompted: false,
+            touching: BTreeMap::new(),
             decided: VecDeque::new(),
             crashes: Vec::new(),
             noted_ms: 0,
@@ -368,6 +389,8 @@ impl State {
             watched: BTreeMap::new(),
             policy: ApprovalPolicy::default(),
             judges: false,
+            prices: Arc::default(),
+            ledger: Shared::default(),
             outbox: Shared::default(),
             keys: Shared::default(),
             head: 0,

@@ -8,13 +8,13 @@ use super::{
     state::{Awaited, Goal, KEY_KEPT_MS, KEY_LIFE_MS, MAX_OUTBOX, SLEPT_MS, State, Stopping, Turn},
 };
 use crate::{
-    agent::{Codec, Outgoing, acp},
+    agent::{Codec, Outgoing, TurnResult, acp},
     clock::Moment,
     journal::group::Group,
     lifecycle,
     ownership::{Ownership, Passed},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use vibes_protocol::model::{
     CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState,
     SuspendReason, TurnOutcome,
@@ -258,6 +258,7 @@ impl Step<'_> {
         body.generation = body.generation.max(taken) + 1;
         body.running = true;
         body.last_frame = 0;
+        body.prompted = false;
         body.stopping = None;
         self.s.outbox.clear();
         self.s.spool = crate::journal::SpoolOffset { generation: body.generation, offset: 0 };
@@ -292,9 +293,11 @@ impl Step<'_> {
         }
         body.turns += 1;
         let number = body.turns;
-        self.record(fact::TurnStarted { turn: number, input_seq: prompt.input_seq });
+        let first = self.record(fact::TurnStarted { turn: number, input_seq: prompt.input_seq });
+        self.open_turn(number, &prompt, first);
         self.send(|codec, out| codec.prompt(&content, out));
         let frame = self.s.body.last_frame;
+        self.s.body.prompted = true;
         self.s.body.turn = Some(Turn { number, prompt, frame, cancelled: false });
         let resting = self.resting_state();
         self.set_state(resting, None, None);
@@ -350,26 +353,12 @@ impl Step<'_> {
         self.set_state(resting, None, by.cloned());
     }
 
-    /// Ends the running turn in the ledger.
-    pub fn end_turn(
-        &mut self,
-        outcome: TurnOutcome,
-        stop_reason: &str,
-        error: Option<String>,
-    ) -> Option<Turn> {
-        let turn = self.s.body.turn.take()?;
-        self.close_calls(outcome);
-        self.record(fact::TurnEnded {
-            turn: turn.number,
-            outcome,
-            stop_reason: stop_reason.to_owned(),
-            usage: None,
-            cost: None,
-            models: Map::new(),
-            error,
-            exit_code: None,
-        });
-        Some(turn)
+    /// Ends the running turn without a word of the agent.
+    pub fn end_turn(&mut self, outcome: TurnOutcome, stop_reason: &str, error: Option<String>) {
+        if let Some(turn) = self.s.body.turn.take() {
+            let result = TurnResult { stop_reason: stop_reason.to_owned(), error, ..TurnResult::default() };
+            self.close_turn(&turn, outcome, result);
+        }
     }
 
     /// Begins to stop the agent, or ends the session at once when none runs.

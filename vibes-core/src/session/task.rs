@@ -21,6 +21,7 @@ use crate::{
     caught, clock,
     journal::{Feed, Place, SessionNo, StoreError, Tails, Writer},
     points::{self, Point},
+    prices::Prices,
     rules::Judge,
 };
 use std::{
@@ -84,6 +85,8 @@ pub struct Surroundings {
     pub environment: Environment,
     /// What answers without a person.
     pub judge: Arc<Judge>,
+    /// What tokens cost where agents tell only those.
+    pub prices: Arc<Prices>,
     /// Tells the tasks to let go.
     pub stop: CancellationToken,
     /// Hears of a session whose task panicked.
@@ -248,6 +251,7 @@ pub fn spawn(
 ) -> SessionHandle {
     let (inbox, requests) = mpsc::channel(INBOX);
     state.policy = at.judge.policy(&state.body.agent);
+    state.prices = at.prices.clone();
     let feed = Feed::new(state.head, &at.tails);
     let summary = Arc::new(RwLock::new(Arc::new(state.info())));
     let handle = SessionHandle {

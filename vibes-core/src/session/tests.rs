@@ -5,6 +5,7 @@ pub(super) mod case;
 mod clock;
 mod commands;
 mod hostile;
+mod ledger;
 mod people;
 mod permissions;
 mod preview;

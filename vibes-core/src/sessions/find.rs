@@ -107,8 +107,24 @@ impl Sessions {
     /// Finds a session by full id, unique name or unique prefix of its id; one that rests is read back. Blocking for
     /// that moment.
     pub fn resolve(&self, text: &str) -> Result<SessionHandle, CodedError> {
+        let id = self.named(text)?;
+        self.get(&id)?.ok_or_else(|| not_found(text))
+    }
+
+    /// The id of such a session, which is left to rest if it does. Blocking for that moment.
+    pub fn locate(&self, text: &str) -> Result<SessionId, CodedError> {
+        let id = self.named(text)?;
+        if self.registry.get(&id).is_some() {
+            return Ok(id);
+        }
+        let stored = tokio::task::block_in_place(|| self.parts.reader.number(&id));
+        stored.map_err(|error| store_error(&error))?.map(|_| id).ok_or_else(|| not_found(text))
+    }
+
+    /// Which session is meant. A full id is not looked for.
+    fn named(&self, text: &str) -> Result<SessionId, CodedError> {
         if let Ok(id) = text.parse::<SessionId>() {
-            return self.get(&id)?.ok_or_else(|| not_found(text));
+            return Ok(id);
         }
         // A living session wins a name over those that have ended; among these, the most recent one.
         let named = |all: &[SessionHandle]| {
@@ -121,9 +137,8 @@ impl Sessions {
             named.sort_by_key(|(_, lives, ms)| (!lives, -ms));
             named
         };
-        let find = |id: &SessionId| self.get(id)?.ok_or_else(|| not_found(text));
         if let Some((id, true, _)) = named(&self.handles()).first() {
-            return find(id);
+            return Ok(*id);
         }
         let hexadecimal =
             !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -138,7 +153,7 @@ impl Sessions {
         let mut all = named(&awake);
         all.extend(resting.into_iter().filter(|(id, ..)| awake.iter().all(|handle| handle.id != *id)));
         if let Some((id, ..)) = all.into_iter().min_by_key(|(_, lives, ms)| (!lives, -ms)) {
-            return find(&id);
+            return Ok(id);
         }
         if !hexadecimal {
             return Err(not_found(text));
@@ -148,7 +163,7 @@ impl Sessions {
         fitting.dedup();
         match &fitting[..] {
             [] => Err(not_found(text)),
-            [id] => find(id),
+            [id] => Ok(*id),
             _ => {
                 let some: Vec<String> = fitting.iter().take(5).map(SessionId::to_string).collect();
                 Err(CodedError::new(

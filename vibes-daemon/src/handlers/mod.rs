@@ -3,3 +3,4 @@
 pub mod daemon;
 pub mod rules;
 pub mod session;
+pub mod turns;

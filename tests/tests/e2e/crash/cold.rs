@@ -39,6 +39,23 @@ fn resumed(env: &TestEnv, wire: &mut Wire, session: &str) {
 }
 
 cases! {
+    fn turns_of_a_session_that_rests_are_told_without_waking_it() {
+        let env = TestEnv::started();
+        let session = ended(&env);
+        env.daemon().terminate();
+        let hook = killing(&env, Point::Woken);
+        armed(&env, &hook);
+        for named in [session.as_str(), &session[..8], "old"] {
+            let turns = env.vibes(&["runs", named, "--json"]).ok().json();
+            assert_eq!((&turns[0]["prompt"], turns.as_array().map(Vec::len)), (&json!("say words"), Some(1)));
+        }
+        // The next one that asks for the session itself wakes it, and the daemon dies.
+        env.client("eve").try_request("get_session", json!({"session_id": session}));
+        hook.held();
+        env.daemon();
+        oracle::check(&env);
+    }
+
     fn fault_01_killed_when_a_session_is_let_go() {
         let env = TestEnv::new();
         let hook = killing(&env, Point::Retired);

@@ -4,19 +4,17 @@
 //! one. Totals count from whatever the process counted from; what is told is the turn's own share.
 
 use super::{Claude, LAST, clip};
-use crate::agent::{AgentEvent, Hint, TurnResult};
-use serde_json::{Map, Value, json};
-use vibes_protocol::model::{Cost, Usage};
+use crate::{
+    agent::{AgentEvent, Hint, TurnResult},
+    prices,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use vibes_protocol::model::{ModelUse, Usage};
 
-const DOLLAR: f64 = 1e9;
-
-/// An amount as the agent tells it, in billionths of a dollar. What is no amount is nothing.
+/// An amount as the agent tells it, in billionths of a dollar.
 fn billionths(amount: &Value) -> Option<u64> {
-    amount.as_f64().map(|amount| (amount * DOLLAR).round().clamp(0.0, 1e18) as u64)
-}
-
-fn dollars(billionths: u64) -> Cost {
-    Cost { amount: billionths as f64 / DOLLAR, currency: "USD".to_owned() }
+    amount.as_f64().map(prices::billionths)
 }
 
 impl Claude {
@@ -35,14 +33,16 @@ impl Claude {
         }
         let cost = self.cost(line);
         self.spent += cost;
-        self.usage_update(line, events);
+        self.usage_update(line, cost, events);
+        let models = models(&line["model_usage_since_last_result"]);
+        let usage = Some(usage(&models, &line["usage"]));
         if self.prompt.is_none() || self.queued {
             // A turn of the agent's own, such as when a task in the background is done.
+            events.push(AgentEvent::Aside(Box::new(TurnResult { usage, models, ..TurnResult::default() })));
             return;
         }
         self.prompt = None;
         self.open.clear();
-        let models = models(&line["model_usage_since_last_result"]);
         let aborted = line["terminal_reason"].as_str().is_some_and(|reason| reason.starts_with("aborted"));
         let stop_reason = match (aborted, &failure) {
             (true, _) => "cancelled",
@@ -52,8 +52,7 @@ impl Claude {
         events.push(AgentEvent::TurnEnded(Box::new(TurnResult {
             stop_reason: clip(stop_reason, 80).to_owned(),
             error: failure.filter(|_| !aborted),
-            usage: Some(usage(&models, &line["usage"])),
-            cost: (cost > 0).then(|| dollars(cost)),
+            usage,
             models,
             exit_code: None,
         })));
@@ -70,17 +69,18 @@ impl Claude {
         }
     }
 
-    fn usage_update<'a>(&self, line: &Value, events: &mut Vec<AgentEvent<'a>>) {
+    fn usage_update<'a>(&self, line: &Value, spent: u64, events: &mut Vec<AgentEvent<'a>>) {
         let models = line["modelUsage"].as_object();
         let size =
             models.into_iter().flatten().filter_map(|(_, model)| model["contextWindow"].as_u64()).max();
-        let cost = dollars(self.spent);
+        let cost = prices::dollars(self.spent);
         let mut fields = json!({"sessionUpdate": "usage_update", "used": self.context, "size": size.unwrap_or(0),
             "cost": cost});
         if let Some(models) = models {
             fields["_meta"] = json!({"claudeCode": {"modelUsage": models}});
         }
-        events.push(AgentEvent::Update { raw: fields.to_string().into(), hint: Hint::Cost(cost) });
+        let hint = if spent > 0 { Hint::Spent(prices::dollars(spent)) } else { Hint::None };
+        events.push(AgentEvent::Update { raw: fields.to_string().into(), hint });
     }
 
     /// Whether the id of the conversation that a turn names is the one to take up next time.
@@ -111,26 +111,30 @@ fn failure(line: &Value) -> Option<String> {
 }
 
 /// Tokens and cost by model.
-fn models(since: &Value) -> Map<String, Value> {
+fn models(since: &Value) -> BTreeMap<String, ModelUse> {
     let one = |model: &Value| {
-        json!({"input_tokens": model["inputTokens"], "output_tokens": model["outputTokens"],
-               "cache_read_tokens": model["cacheReadInputTokens"],
-               "cache_write_tokens": model["cacheCreationInputTokens"],
-               "cost": dollars(billionths(&model["costUSD"]).unwrap_or(0))})
+        let tokens = |name: &str| model[name].as_u64().unwrap_or(0);
+        let usage = Usage {
+            input_tokens: tokens("inputTokens"),
+            output_tokens: tokens("outputTokens"),
+            cache_read_tokens: tokens("cacheReadInputTokens"),
+            cache_write_tokens: tokens("cacheCreationInputTokens"),
+        };
+        ModelUse { usage, cost: billionths(&model["costUSD"]).map(prices::dollars) }
     };
     since.as_object().into_iter().flatten().map(|(name, model)| (name.clone(), one(model))).collect()
 }
 
 /// The tokens of a turn: of all models where that is known, subagents and all; else of the main loop.
-fn usage(models: &Map<String, Value>, main: &Value) -> Usage {
-    let tokens = |name: &str, in_main: &str| match models.is_empty() {
+fn usage(models: &BTreeMap<String, ModelUse>, main: &Value) -> Usage {
+    let tokens = |of: fn(&Usage) -> u64, in_main: &str| match models.is_empty() {
         true => main[in_main].as_u64().unwrap_or(0),
-        false => models.values().filter_map(|model| model[name].as_u64()).sum(),
+        false => models.values().map(|model| of(&model.usage)).sum(),
     };
     Usage {
-        input_tokens: tokens("input_tokens", "input_tokens"),
-        output_tokens: tokens("output_tokens", "output_tokens"),
-        cache_read_tokens: tokens("cache_read_tokens", "cache_read_input_tokens"),
-        cache_write_tokens: tokens("cache_write_tokens", "cache_creation_input_tokens"),
+        input_tokens: tokens(|usage| usage.input_tokens, "input_tokens"),
+        output_tokens: tokens(|usage| usage.output_tokens, "output_tokens"),
+        cache_read_tokens: tokens(|usage| usage.cache_read_tokens, "cache_read_input_tokens"),
+        cache_write_tokens: tokens(|usage| usage.cache_write_tokens, "cache_creation_input_tokens"),
     }
 }

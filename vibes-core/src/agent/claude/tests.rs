@@ -3,7 +3,10 @@
 mod recorded;
 
 use super::*;
-use crate::agent::{Question, TurnResult, Verdict};
+use crate::{
+    agent::{Question, TurnResult, Verdict},
+    prices::dollars,
+};
 use vibes_protocol::model::{Permission, PermissionOption};
 
 pub fn opening() -> Opening {
@@ -255,7 +258,7 @@ fn a_tool_call_is_upserted_and_its_end_is_known() {
     let begun = json!({"type": "stream_event", "event": {"type": "content_block_start",
         "content_block": {"type": "tool_use", "id": "t2", "name": "Bash", "input": {}}}});
     let events = peer.say(begun);
-    let [AgentEvent::Update { hint: Hint::ToolCall { id, over: false }, .. }] = &events[..] else {
+    let [AgentEvent::Update { hint: Hint::ToolCall { id, over: false, .. }, .. }] = &events[..] else {
         panic!("it is not known to be open: {events:?}");
     };
     assert_eq!(id, "t2");
@@ -301,9 +304,8 @@ fn an_error_of_the_service_is_a_failure_although_it_is_called_a_success() {
         "model_usage_since_last_result": {"a": {"inputTokens": 3, "outputTokens": 4, "costUSD": 0.5},
             "b": {"inputTokens": 10, "outputTokens": 20, "costUSD": 0.25}}}));
     assert_eq!((well.error, well.stop_reason.as_str()), (None, "end_turn"));
-    assert_eq!(well.cost.map(|cost| cost.amount), Some(0.75));
     assert_eq!(well.usage.map(|usage| (usage.input_tokens, usage.output_tokens)), Some((13, 24)));
-    assert_eq!(well.models["b"]["cost"]["amount"], 0.25);
+    assert_eq!(well.models["b"].cost, Some(dollars(250_000_000)));
 }
 
 #[test]
@@ -311,10 +313,13 @@ fn totals_of_old_versions_are_told_as_shares_and_begin_anew_with_each_process() 
     let mut peer = Peer::ready();
     let cost = |peer: &mut Peer, total: f64| {
         peer.prompt("go");
-        match peer.say(json!({"type": "result", "subtype": "success", "total_cost_usd": total})).pop() {
-            Some(AgentEvent::TurnEnded(end)) => end.cost.map_or(0.0, |cost| cost.amount),
-            other => panic!("no end: {other:?}"),
-        }
+        let told = peer.say(json!({"type": "result", "subtype": "success", "total_cost_usd": total}));
+        assert!(matches!(told.last(), Some(AgentEvent::TurnEnded(_))), "no end: {told:?}");
+        let spent = told.iter().find_map(|event| match event {
+            AgentEvent::Update { hint: Hint::Spent(cost), .. } => Some(cost.amount),
+            _ => None,
+        });
+        spent.unwrap_or(0.0)
     };
     assert_eq!(cost(&mut peer, 0.5), 0.5);
     assert_eq!(cost(&mut peer, 0.75), 0.25);
@@ -330,6 +335,14 @@ fn a_turn_of_its_own_ends_nothing_of_ours() {
     let mut peer = Peer::ready();
     let result = json!({"type": "result", "subtype": "success", "total_cost_usd": 0.1});
     assert!(!peer.say(result.clone()).iter().any(|event| matches!(event, AgentEvent::TurnEnded(_))));
+    let used = json!({"type": "result", "subtype": "success",
+        "model_usage_since_last_result": {"a": {"inputTokens": 3, "outputTokens": 4, "costUSD": 0.5}}});
+    match &peer.say(used)[..] {
+        [AgentEvent::Update { hint: Hint::Spent(cost), .. }, AgentEvent::Aside(aside)] => {
+            assert_eq!((cost, aside.models["a"].usage.input_tokens), (&dollars(500_000_000), 3));
+        }
+        other => panic!("it counts to no turn: {other:?}"),
+    }
     peer.prompt("go");
     let uuid = peer.sent()["uuid"].clone();
     let life = |state: &str| json!({"type": "command_lifecycle", "command_uuid": uuid, "state": state});

@@ -68,6 +68,9 @@ impl Task {
         let now = clock::now();
         let mut next = self.state.clone();
         next.judges = self.at.judge.applies(next.person());
+        if next.ledger.has_old() {
+            next.ledger.forget_old();
+        }
         let mut out = Out::default();
         let mut asked = Vec::new();
         // What is owed comes before what came after it, and makes the same frames of the same numbers again.

@@ -7,6 +7,7 @@ use crate::{
     agent::{link::Hindrance, spool::Line},
     journal::{Place, RowKind, StoredSession},
     lifecycle,
+    prices::billionths,
     session::{
         event::{Answer, Command, Event, MetadataUpdate, Plan, QueueChange, Reply},
         persist::{self, Saved},
@@ -15,7 +16,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use vibes_protocol::model::{Decision, Fact, OrphanPolicy, Role, SessionId, SessionState};
+use vibes_protocol::model::{Cost, Decision, Fact, OrphanPolicy, Role, SessionId, SessionState, TurnInfo};
 use vibes_runner::wire::{Exit, Refusal};
 
 /// A small deterministic generator.
@@ -58,9 +59,15 @@ impl Store {
         }
     }
 
-    /// How many rows lie in it.
+    /// How many rows lie in it, the ledger aside.
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.rows.keys().filter(|(kind, _)| *kind != RowKind::Turn).count()
+    }
+
+    /// The ledger.
+    pub fn turns(&self) -> Vec<TurnInfo> {
+        let rows = self.rows.iter().filter(|((kind, _), _)| *kind == RowKind::Turn);
+        rows.map(|(_, row)| serde_json::from_slice(row).expect("a row can be read")).collect()
     }
 
     /// What a later daemon reads.
@@ -377,9 +384,10 @@ impl Walk {
                 format!("says {}", String::from_utf8_lossy(line))
             }
             _ => {
+                let spent = self.dice.below(40) as f64 / 10.0;
                 let updates = [
                     json!({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "so\nit goes"}}),
-                    json!({"sessionUpdate": "usage_update", "cost": {"amount": 1.5, "currency": "EUR"}}),
+                    json!({"sessionUpdate": "usage_update", "cost": {"amount": spent, "currency": "EUR"}}),
                     json!({"sessionUpdate": "current_mode_update", "currentModeId": "ask"}),
                     json!({"sessionUpdate": "from_the_future", "x": [1, {"y": null}]}),
                 ];
@@ -479,9 +487,37 @@ impl Walk {
         assert_eq!(waiting, self.open, "{at}: who waits is who was not answered");
 
         self.store.write(&self.saved, &self.case.state);
+        self.case.state.ledger.forget_old();
         self.saved = Saved::of(&self.case.state);
+        if self.steps.is_multiple_of(20) {
+            self.check_the_ledger(&at);
+        }
         let reached = self.case.state.body.state.as_str();
         self.reach(reached);
+    }
+
+    /// A row for each turn, which ends with it; together they cost what the session does.
+    fn check_the_ledger(&self, at: &str) {
+        let rows = self.store.turns();
+        assert_eq!(rows.len(), self.turns.len(), "{at}: a turn without a row");
+        for row in &rows {
+            let ended = self.turns[&row.turn] == 1;
+            assert_eq!((row.outcome.is_some(), row.last_seq.is_some()), (ended, ended), "{at}: {row:?}");
+            let fact = |seq: u64| self.facts_of(seq);
+            assert_eq!(fact(row.first_seq)["kind"], "turn_started", "{at}");
+            if let Some(last) = row.last_seq {
+                assert_eq!(fact(last)["turn"], row.turn, "{at}");
+                assert_eq!(fact(last)["outcome"], json!(row.outcome), "{at}");
+            }
+        }
+        let sum =
+            |costs: &mut dyn Iterator<Item = &Cost>| costs.map(|cost| billionths(cost.amount)).sum::<u64>();
+        let turns = sum(&mut rows.iter().filter_map(|row| row.cost.as_ref()));
+        assert_eq!(turns, sum(&mut self.case.state.body.cost.iter()), "{at}: what the turns cost together");
+    }
+
+    fn facts_of(&self, seq: u64) -> &Value {
+        &self.case.facts[seq as usize - 1]
     }
 
     fn read_the_facts(&mut self, at: &str) {

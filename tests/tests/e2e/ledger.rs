@@ -1,0 +1,165 @@
+//! The ledger of turns through the real programs: what it says, whoever dies meanwhile, and what turns cost.
+//!
+//! Invariant: rows are compared with the records by the oracle, here and after every other test.
+
+use serde_json::{Value, json};
+use std::fs;
+use vibes_tests::{Real, TestEnv, Wire, agents, oracle};
+
+/// The last turn, as the command line tells it.
+#[track_caller]
+fn last(env: &TestEnv, session: &str) -> Value {
+    let turns = env.vibes(&["runs", session, "--json", "--limit", "1"]).ok().json();
+    turns[0].clone()
+}
+
+fn turn(wire: &mut Wire, session: &str, prompt: &str) {
+    wire.prompt(session, prompt);
+    wire.fact(session, "turn_ended");
+    wire.rests(session);
+}
+
+fn amount(cost: &Value) -> f64 {
+    cost["amount"].as_f64().unwrap_or(0.0)
+}
+
+#[test]
+fn a_turn_is_listed_with_what_it_said_took_and_changed() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    assert_eq!(env.vibes(&["runs", &session, "--json"]).ok().json(), json!([]));
+    turn(
+        &mut ada,
+        &session,
+        "edit a /w/a.rs\ntool_done a\nedit b /w/b.rs\ntool_failed b\nusage 1200 34\ncost 0.25",
+    );
+    let first = last(&env, &session);
+    assert_eq!((&first["turn"], &first["outcome"]), (&json!(1), &json!("finished")));
+    assert_eq!((&first["files"], &first["cost"]["amount"]), (&json!(["/w/a.rs"]), &json!(0.25)));
+    assert_eq!(first["usage"]["input_tokens"], 1200);
+    ada.prompt(&session, "error 7 the model is overloaded");
+    assert_eq!(ada.fact(&session, "turn_ended")["fact"]["outcome"], "failed");
+    for n in 3..30 {
+        turn(&mut ada, &session, &format!("say {n}"));
+    }
+    let table = env.vibes(&["runs", &session]).ok().stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 22, "a heading, twenty turns, where the older ones are: {table}");
+    assert!(lines[0].starts_with("TURN  AGE") && lines[21].contains("--before 10"), "{table}");
+    let older = env.vibes(&["runs", &session, "--before", "10"]).ok().stdout;
+    assert_eq!(older.lines().count(), 10, "{older}");
+    assert!(older.contains("failed") && older.contains("the model is overloaded"), "{older}");
+    assert!(older.contains("1200") && older.contains("$0.25"), "{older}");
+    env.vibes(&["runs", "nobody"]).exits(3);
+    oracle::check(&env);
+}
+
+#[test]
+fn the_ledger_is_exact_when_the_daemon_is_killed_between_and_in_turns() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    turn(&mut ada, &session, "cost 0.5\nedit a /a\ntool_done a");
+    env.daemon().kill9();
+    env.daemon();
+    let mut ada = env.client("ada");
+    ada.subscribe(&session, 0, "writer");
+    let go = env.path("go");
+    ada.prompt(
+        &session,
+        &format!("cost 0.75\nedit b /b\ntool_done b\nedit c /c\nsay half\nsleep_until {go}\ncost 1.0"),
+    );
+    ada.said(&session, "half");
+    let running = last(&env, &session);
+    assert_eq!((&running["outcome"], &running["ended_ms"]), (&Value::Null, &Value::Null));
+    env.daemon().kill9();
+    fs::write(&go, "").expect("a file can be made");
+    env.daemon();
+    let mut ada = env.client("ada");
+    ada.subscribe(&session, 0, "writer");
+    ada.wait_for("the second turn ends", |message| {
+        message["fact"]["kind"] == "turn_ended" && message["fact"]["turn"] == 2
+    });
+    let second = last(&env, &session);
+    assert_eq!((&second["outcome"], &second["files"]), (&json!("finished"), &json!(["/b", "/c"])));
+    assert_eq!(
+        (&second["started_ms"], &second["first_seq"]),
+        (&running["started_ms"], &running["first_seq"])
+    );
+    assert_eq!(amount(&second["cost"]), 0.5, "what both daemons heard of it");
+    oracle::check(&env);
+}
+
+#[test]
+fn tokens_are_priced_by_the_table_and_marked() {
+    let env = TestEnv::new();
+    let config = env.path("cfg/vibes");
+    fs::create_dir_all(&config).expect("a directory can be made");
+    let write =
+        |price: &str| fs::write(format!("{config}/config.toml"), price).expect("a file can be written");
+    write("[prices.\"fake-*\"]\nin = 1.0\nout = -2.0\n");
+    assert!(env.vibes(&["daemon", "start"]).exits(4).stderr.contains("prices"), "a price is no debt");
+    write("[prices.\"fake-*\"]\nin = 1.0\nout = 10.0\n");
+    env.daemon();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    turn(&mut ada, &session, "usage 1000 100 fake-1");
+    let cost = json!({"amount": 0.002, "currency": "USD", "estimated": true});
+    assert_eq!(last(&env, &session)["cost"], cost);
+    assert_eq!(last(&env, &session)["models"]["fake-1"]["cost"], cost);
+    assert!(env.vibes(&["runs", &session]).ok().stdout.contains("~$0.0020"));
+    assert!(env.vibes(&["ls"]).ok().stdout.contains("~$0.0020"));
+    oracle::check(&env);
+}
+
+#[test]
+fn claude_code_tells_files_tokens_and_costs_that_add_up_over_a_suspension() {
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
+    let (env, mut ada) = (&claude.env, claude.client());
+    let session = claude.create_with(&mut ada, json!({"mode": "acceptEdits"}));
+    let file = env.path("work/new.rs");
+    let call = json!({"file_path": file, "content": "x"});
+    turn(&mut ada, &session, &format!("[[call: Write: {call}]] write it"));
+    let first = last(env, &session);
+    assert_eq!((&first["outcome"], &first["files"]), (&json!("finished"), &json!([file])), "{first}");
+    assert!(
+        amount(&first["cost"]) > 0.0 && first["models"].as_object().is_some_and(|all| all.len() == 1),
+        "{first}"
+    );
+    env.vibes(&["suspend", &session]).ok();
+    ada.state(&session, "suspended");
+    turn(&mut ada, &session, "and again");
+    let second = last(env, &session);
+    assert!(
+        amount(&second["cost"]) > 0.0 && amount(&second["cost"]) < 2.0 * amount(&first["cost"]),
+        "{second}"
+    );
+    turn(&mut ada, &session, "[[fail: 400]] no");
+    let third = last(env, &session);
+    assert_eq!(third["outcome"], "failed", "whatever it calls that: {third}");
+    assert!(third["error"].as_str().is_some_and(|why| why.contains("400")), "{third}");
+    claude.check();
+}
+
+#[test]
+fn claude_code_over_acp_tells_the_same_and_its_count_goes_on_over_a_suspension() {
+    let Some(real) = Real::started(&agents::CLAUDE_ACP) else { return };
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    turn(&mut ada, &session, "the first");
+    let first = last(&real.env, &session);
+    assert!(amount(&first["cost"]) > 0.0 && first["models"].is_object(), "{first}");
+    real.env.vibes(&["suspend", &session]).ok();
+    ada.state(&session, "suspended");
+    real.env.vibes(&["resume", &session]).ok();
+    turn(&mut ada, &session, "the second");
+    let second = last(&real.env, &session);
+    assert!(amount(&second["cost"]) > 0.0, "{second}");
+    let journals = real.check();
+    let told = journals[&session].iter().rev().find(|record| record["fact"]["update"]["cost"].is_object());
+    let told = told.expect("it tells a total").clone();
+    let session = ada.ok("get_session", json!({"session_id": session}))["session"].take();
+    let total = amount(&told["fact"]["update"]["cost"]);
+    assert!((amount(&session["cost"]) - total).abs() < 1e-8, "{first} {second} {told} {}", session["cost"]);
+}

@@ -67,7 +67,7 @@ messages! {
     SessionNotification = "session_notification", SessionUpdated = "session_updated",
     SessionRemoved = "session_removed", OwnershipTransferred = "ownership_transferred", Record = "record",
     Rules = "rules", RulesTested = "rules_tested", Approvals = "approvals",
-    Turns = "turns", Rewind = "rewind", Gap = "gap", Closing = "closing",
+    Turns = "turns", Costs = "costs", Rewind = "rewind", Gap = "gap", Closing = "closing",
 }
 
 #[test]

@@ -62,6 +62,12 @@ pub(crate) enum Command {
     /// What agents asked, and what became of it
     #[command(subcommand)]
     Approvals(ApprovalsVerb),
+    /// What was spent, over all sessions
+    #[command(after_help = "Examples:
+  vibes costs                              by day, with a chart
+  vibes costs --by model --since 30d       the dearest model first
+  vibes costs --by directory --since 2026-11-01 --until 2026-11-30 --csv > november.csv")]
+    Costs(CostsArgs),
     /// List the agents that can be started
     Agents(JsonArgs),
     /// Serve an editor: an agent of the Agent Client Protocol on standard input and output
@@ -280,6 +286,41 @@ pub(crate) enum RulesVerb {
         /// Rule, as `vibes rules show --session` names it
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CostsArgs {
+    /// By what
+    #[arg(long, value_enum, default_value_t = CostsOf::Day)]
+    pub(crate) by: CostsOf,
+    /// From this day on (2026-11-01), or so long ago (12h, 7d, 4w)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Until the end of this day, or so long ago
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// Print a JSON array
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print comma-separated values with a heading
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CostsOf {
+    /// Days
+    Day,
+    /// Weeks
+    Week,
+    /// Agents
+    Agent,
+    /// Models
+    Model,
+    /// Sessions
+    Session,
+    /// Directories
+    Directory,
 }
 
 #[derive(Debug, Subcommand)]

@@ -131,6 +131,7 @@ async fn store(dir: &Path, written: u64, read: u64) -> Outcome {
             body: None,
             place: None,
             rows: Vec::new(),
+            spent: None,
             sync: false,
         };
         writer.commit(change).await?;

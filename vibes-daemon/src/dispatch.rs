@@ -68,6 +68,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::TestRules(_)
         | Request::ListApprovals(_)
         | Request::ListTurns(_)
+        | Request::GetCosts(_)
         | Request::Ping(_)
         | Request::Pong(_) => None,
         // Joining to read changes nothing; joining to write would make an owner of it.
@@ -185,6 +186,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         }
         Request::ListApprovals(body) => rules::log(connection, r, body),
         Request::ListTurns(body) => turns::list(connection, r, body),
+        Request::GetCosts(body) => turns::costs(connection, r, body),
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => session::get(connection, r, &body.session_id),
         Request::ReadRecords(body) => session::read(connection, r, body),

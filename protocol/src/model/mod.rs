@@ -19,4 +19,4 @@ pub use session::{
     Cost, Link, Member, OrphanPolicy, QueuedPrompt, RemovedReason, Role, SessionInfo, SessionState,
     SuspendReason,
 };
-pub use turn::{ModelUse, TurnInfo};
+pub use turn::{CostSum, ModelUse, TurnInfo};

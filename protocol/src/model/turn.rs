@@ -60,6 +60,24 @@ pub struct ModelUse {
     pub cost: Option<Cost>,
 }
 
+/// What turns took together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CostSum {
+    /// Which: a day, a week, an agent, a model, a session's id, a directory.
+    pub key: String,
+    /// The session's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many turns.
+    pub turns: u64,
+    /// Their tokens.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// What they cost; null when nobody said and no price is known. Another currency is another sum.
+    #[serde(default)]
+    pub cost: Option<Cost>,
+}
+
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }

@@ -1,7 +1,7 @@
 //! What the daemon says: answers, which carry the request's id, and what it sends unasked.
 
 use crate::model::{
-    ClientId, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
+    ClientId, CostSum, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
     SessionRule, TurnInfo, Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -317,6 +317,14 @@ pub enum Message {
         #[serde(default)]
         next_before: Option<u64>,
     },
+    /// Answers `get_costs`.
+    Costs {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The sums: days and weeks in their order, all else the dearest first.
+        costs: Vec<CostSum>,
+    },
     /// Answers `list_agents`.
     Agents {
         /// The request.
@@ -451,6 +459,7 @@ impl Message {
             | Self::RulesTested { request_id, .. }
             | Self::Approvals { request_id, .. }
             | Self::Turns { request_id, .. }
+            | Self::Costs { request_id, .. }
             | Self::Agents { request_id, .. }
             | Self::DaemonStatus { request_id, .. }
             | Self::Ok { request_id }

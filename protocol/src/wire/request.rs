@@ -118,6 +118,25 @@ pub struct ForSession {
     pub path: Option<String>,
 }
 
+/// What costs are told by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostsBy {
+    /// Days, in the daemon's time zone.
+    #[default]
+    Day,
+    /// Weeks by ISO 8601.
+    Week,
+    /// Agents.
+    Agent,
+    /// Models.
+    Model,
+    /// Sessions.
+    Session,
+    /// Directories.
+    Directory,
+}
+
 /// What kind of program a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -508,6 +527,21 @@ requests! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<u64>,
         /// At most this many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    }
+    /// Tells what was spent, over all sessions, deleted ones too.
+    "get_costs" GetCosts {
+        /// By what.
+        #[serde(default)]
+        by: CostsBy,
+        /// From this day on (`2026-11-01`), or so many hours, days or weeks ago (`12h`, `7d`, `4w`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
+        /// Until the end of this day, or so long ago.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+        /// At most so many sums.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
     }

@@ -175,6 +175,7 @@ fn sessions_of_a_store_that_knew_no_rest_are_read_once_more() {
     for column in ["rest", "name", "deleted_ms"] {
         store.execute(&format!("ALTER TABLE session DROP COLUMN {column}"), []).expect("the column is there");
     }
+    store.execute_batch("DROP TABLE payer; DROP TABLE spend").expect("the tables are there");
     store.pragma_update(None, "user_version", 1).expect("it is set");
     drop(store);
     env.daemon();

@@ -163,3 +163,82 @@ fn claude_code_over_acp_tells_the_same_and_its_count_goes_on_over_a_suspension()
     let total = amount(&told["fact"]["update"]["cost"]);
     assert!((amount(&session["cost"]) - total).abs() < 1e-8, "{first} {second} {told} {}", session["cost"]);
 }
+
+/// What was spent, by this.
+#[track_caller]
+fn costs(env: &TestEnv, more: &[&str]) -> Value {
+    env.vibes(&[&["costs", "--json"], more].concat()).ok().json()
+}
+
+#[test]
+fn costs_are_summed_up_by_whatever_is_asked_and_outlive_their_sessions() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    assert_eq!(costs(&env, &[]), json!([]));
+    assert!(env.vibes(&["costs"]).ok().stderr.contains("Nothing was spent"));
+    let api = ada.create(&env, json!({"subscribe": true, "name": "api"}));
+    turn(&mut ada, &api, "usage 100 10 large\ncost 0.25");
+    turn(&mut ada, &api, "usage 200 20 small\ncost 0.75");
+    turn(&mut ada, &api, "say nothing that costs");
+    let web = ada.create(&env, json!({"subscribe": true}));
+    turn(&mut ada, &web, "usage 1 2 small\ncost 2.0");
+    let sum = |by: &str| -> Vec<(String, f64, u64)> {
+        let sums = costs(&env, &["--by", by]);
+        let sums = sums.as_array().expect("a list").iter();
+        sums.map(|sum| {
+            let key = sum["name"].as_str().or(sum["key"].as_str()).expect("a sum is of something");
+            (key.to_owned(), amount(&sum["cost"]), sum["turns"].as_u64().expect("a number"))
+        })
+        .collect()
+    };
+    let of = |key: &str, amount: f64, turns: u64| (key.to_owned(), amount, turns);
+    assert_eq!(sum("model"), [of("small", 2.5, 2), of("large", 0.25, 1)]);
+    assert_eq!(sum("session"), [of(&web, 2.0, 1), of("api", 0.75, 2)]);
+    assert_eq!(sum("agent"), [of("fake", 2.75, 3)]);
+    assert_eq!(sum("directory"), [of(&env.work(), 2.75, 3)]);
+    // The test may run over midnight.
+    let days = sum("day");
+    assert_eq!(days.iter().map(|(_, amount, _)| amount).sum::<f64>(), 2.75, "{days:?}");
+    let (first, last) = (&days[0].0, &days[days.len() - 1].0);
+    assert_eq!(costs(&env, &["--since", first, "--until", last]), costs(&env, &[]));
+    assert_eq!(costs(&env, &["--until", "2001-01-01"]), json!([]));
+    assert_eq!(costs(&env, &["--since", "1d", "--by", "agent"])[0]["turns"], 3);
+    for wrong in ["yesterday", "2026-13-99", "d", ""] {
+        env.vibes(&["costs", "--since", wrong]).exits(1);
+    }
+    let table = env.vibes(&["costs", "--by", "model"]).ok().stdout;
+    assert!(table.starts_with("MODEL") && table.contains("$2.50") && table.contains('█'), "{table}");
+    let csv = env.vibes(&["costs", "--by", "model", "--csv"]).ok().stdout;
+    assert_eq!(csv.lines().nth(1), Some("small,,2,201,22,0,0,2.5,USD,no"), "{csv}");
+    // Deleted, the daemon killed: what was spent was spent.
+    ada.ok("kill_session", json!({"session_id": web}));
+    env.vibes(&["rm", &web]).ok();
+    env.daemon().kill9();
+    env.daemon();
+    assert_eq!(sum("session"), [of(&web, 2.0, 1), of("api", 0.75, 2)]);
+    env.vibes(&["undelete", &web]).ok();
+    oracle::check(&env);
+}
+
+#[test]
+fn a_store_that_knew_no_sums_is_opened_and_goes_on() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    turn(&mut ada, &session, "cost 0.5");
+    drop(ada);
+    env.daemon().terminate();
+    let store = rusqlite::Connection::open(env.state().store()).expect("the store can be opened");
+    let before =
+        "DROP TABLE payer; DROP TABLE spend; DELETE FROM item WHERE kind = 5; PRAGMA user_version = 2";
+    store.execute_batch(before).expect("it is as it was");
+    drop(store);
+    env.daemon();
+    let mut ada = env.client("ada");
+    assert_eq!(env.vibes(&["runs", &session, "--json"]).ok().json(), json!([]));
+    assert_eq!(costs(&env, &[]), json!([]));
+    ada.subscribe(&session, 0, "writer");
+    turn(&mut ada, &session, "cost 0.75");
+    assert_eq!((&last(&env, &session)["turn"], amount(&last(&env, &session)["cost"])), (&json!(2), 0.25));
+    assert_eq!(amount(&costs(&env, &["--by", "agent"])[0]["cost"]), 0.25);
+}

@@ -4,6 +4,7 @@
 
 mod answer;
 mod approvals;
+mod costs;
 mod daemon;
 mod inspect;
 mod kill;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Verb(verb) => session_verb(*verb),
         Command::Rules(verb) => rules::run(&verb),
         Command::Approvals(verb) => approvals::run(&verb),
+        Command::Costs(args) => costs::run(&args),
         Command::Agents(args) => inspect::agents(args.json),
         Command::Acp(args) => acp::serve_editor(&args),
         Command::Agent(AgentVerb::Replay(args)) => acp::replay(&args),

@@ -5,6 +5,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod conversation;
+pub(crate) mod costs;
 pub(crate) mod list;
 pub(crate) mod markdown;
 pub(crate) mod permission;

@@ -19,7 +19,7 @@ pub(crate) fn tokens(number: u64) -> String {
 }
 
 /// All that a model read, from wherever it came.
-fn read(usage: &Usage) -> u64 {
+pub(crate) fn read(usage: &Usage) -> u64 {
     let cached = usage.cache_read_tokens.saturating_add(usage.cache_write_tokens);
     usage.input_tokens.saturating_add(cached)
 }

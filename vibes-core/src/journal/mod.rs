@@ -14,6 +14,7 @@ mod reader;
 mod salvage;
 mod schema;
 mod seal;
+mod spend;
 mod tails;
 mod writer;
 
@@ -21,6 +22,7 @@ pub use error::StoreError;
 pub use feed::{Feed, Pull, Slab};
 pub use reader::{Page, Reader, StoredSession};
 pub use schema::{Opened, check, note_damage, open};
+pub use spend::{By, Span, Spend, Spending, Spent};
 pub use tails::Tails;
 pub use writer::{Committed, WRITER, Writer};
 
@@ -130,6 +132,8 @@ pub struct Change {
     pub place: Option<Place>,
     /// Small rows.
     pub rows: Vec<RowChange>,
+    /// What turns took, in place of what was known of them.
+    pub spent: Option<Spent>,
     /// Whether the reply waits for the disk.
     pub sync: bool,
 }

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a page is one statement, dropped before the page is handed out, so that no reader ever pins the log.
 
-use super::{Place, Rest, RowKind, SessionNo, SpoolOffset, StoreError, group, schema::note_damage};
+use super::{
+    By, Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, group, schema::note_damage, spend,
+};
 use rusqlite::{Connection, OpenFlags, params};
 use std::{
     borrow::Cow,
@@ -228,6 +230,22 @@ impl Reader {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = select.query_map(params![session, before, limit], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// What was spent between two moments, in words as in [`spend::moment`]; `None` when one of these names none. Blocking.
+    pub fn spent(
+        &self,
+        by: By,
+        since: Option<&str>,
+        until: Option<&str>,
+        limit: u32,
+    ) -> Result<Option<Vec<Spending>>, StoreError> {
+        self.with(|connection| {
+            let since = since.map_or(Ok(Some(i64::MIN)), |word| spend::moment(connection, word, false))?;
+            let until = until.map_or(Ok(Some(i64::MAX)), |word| spend::moment(connection, word, true))?;
+            let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
+            spend::sums(connection, by, (since, until), limit).map(Some)
         })
     }
 

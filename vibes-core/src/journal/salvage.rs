@@ -186,6 +186,12 @@ fn carry(from: &Path, into: &Connection) -> Result<Kept, StoreError> {
             })?;
         }
     }
+    for (table, key, columns) in [("payer", "session", 3), ("spend", "session, turn, model", 12)] {
+        let marks = vec!["?"; columns].join(", ");
+        rows(&old, &format!("SELECT * FROM {table}"), key, &[], &mut |row| {
+            put(into, &format!("INSERT OR IGNORE INTO {table} VALUES ({marks})"), row).map(|_| ())
+        })?;
+    }
     into.execute_batch("COMMIT")?;
     Ok(kept)
 }

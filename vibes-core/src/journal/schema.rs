@@ -56,15 +56,41 @@ CREATE INDEX session_named ON session (name) WHERE name IS NOT NULL;
 CREATE INDEX session_deleted ON session (deleted_ms) WHERE deleted_ms IS NOT NULL;
 ";
 
+/// What turns took, one row for each of their models, and whose sessions they were. A sum over all of them is asked
+/// for more often by when than by what.
+const SPENT: &str = "
+CREATE TABLE payer (session INTEGER PRIMARY KEY, agent TEXT NOT NULL, cwd TEXT NOT NULL);
+CREATE TABLE spend (
+    session INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    cache_read INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    estimated INTEGER NOT NULL,
+    lead INTEGER NOT NULL,
+    PRIMARY KEY (session, turn, model)
+) WITHOUT ROWID;
+CREATE INDEX spend_at ON spend (at_ms);
+";
+
 fn migrations() -> Migrations<'static> {
     let made = |_: &rusqlite::Transaction<'_>| {
         points::hit(Point::Migrate);
         Ok(())
     };
-    Migrations::new(vec![M::up_with_hook(INITIAL, made), M::up_with_hook(RESTING, made)])
+    Migrations::new(vec![
+        M::up_with_hook(INITIAL, made),
+        M::up_with_hook(RESTING, made),
+        M::up_with_hook(SPENT, made),
+    ])
 }
 
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 
 /// What opening found.
 #[derive(Debug)]
@@ -249,15 +275,16 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         other => StoreError::Damaged(other.to_string()),
     })?;
     let tables: i64 = connection.query_row(
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('meta', 'session', 'records', 'item')",
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table'
+         AND name IN ('meta', 'session', 'records', 'item', 'payer', 'spend')",
         [],
         |row| row.get(0),
     )?;
-    if tables != 4 {
+    if tables != 6 {
         return Err(StoreError::Damaged("a table is missing".to_owned()));
     }
     // Touches every table: a file that opens but cannot be read is found here, not in the middle of a turn.
-    for table in ["meta", "session", "records", "item"] {
+    for table in ["meta", "session", "records", "item", "payer", "spend"] {
         let touch = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)");
         connection.query_row(&touch, [], |_| Ok(()))?;
     }

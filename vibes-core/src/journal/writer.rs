@@ -10,6 +10,7 @@ use super::{
     group,
     schema::{note_damage, set_meta},
     seal::Seal,
+    spend,
 };
 use crate::points::{self, Point};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -533,6 +534,9 @@ fn apply(connection: &Connection, change: &Change) -> Result<(), StoreError> {
                 append.epoch as i64,
                 append.body
             ])?;
+    }
+    if let Some(spent) = &change.spent {
+        spend::write(connection, change.session, spent)?;
     }
     for row in &change.rows {
         match &row.value {

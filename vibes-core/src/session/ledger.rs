@@ -8,7 +8,7 @@ use super::{
     state::{MAX_CALL_ID, MAX_OPEN_CALLS, Turn},
     step::Step,
 };
-use crate::{agent::TurnResult, prices};
+use crate::{agent::TurnResult, journal::Spend, prices};
 use serde_json::Map;
 use std::collections::BTreeMap;
 use vibes_protocol::model::{Cost, ModelUse, QueuedPrompt, Seq, TurnInfo, TurnOutcome, Usage, fact};
@@ -102,6 +102,51 @@ fn count(info: &mut TurnInfo, usage: Option<&Usage>, models: BTreeMap<String, Mo
             }
         }
     }
+}
+
+/// A turn by its models, for sums over all sessions. What it cost is told by model where the agent told it so; the rest
+/// is shared out by tokens, so that the parts add up to the turn.
+pub fn parts(turn: &TurnInfo) -> Vec<Spend> {
+    if turn.usage.is_none() && turn.cost.is_none() {
+        return Vec::new();
+    }
+    let usage = turn.usage.clone().unwrap_or_default();
+    let mut models: Vec<(String, ModelUse)> =
+        turn.models.iter().map(|(name, with)| (name.clone(), with.clone())).collect();
+    if models.is_empty() {
+        models.push((String::new(), ModelUse { usage, cost: None }));
+    }
+    let cost = turn.cost.as_ref();
+    let (total, currency) = cost.map_or((0, ""), |cost| (prices::billionths(cost.amount), &*cost.currency));
+    let told = |with: &ModelUse| {
+        let told = with.cost.as_ref().filter(|told| told.currency == currency);
+        told.map_or(0, |told| prices::billionths(told.amount))
+    };
+    let mut rest = total.saturating_sub(models.iter().map(|(_, with)| told(with)).sum());
+    let weight = |with: &ModelUse| {
+        let Usage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens } = with.usage;
+        input_tokens
+            .saturating_add(output_tokens)
+            .saturating_add(cache_read_tokens)
+            .saturating_add(cache_write_tokens)
+    };
+    let mut weights = models.iter().fold(0_u64, |sum, (_, with)| sum.saturating_add(weight(with)));
+    let last = models.len() - 1;
+    let part = |(at, (model, with)): (usize, (String, ModelUse))| {
+        let share = match at == last || weights == 0 {
+            true => rest,
+            false => (u128::from(rest) * u128::from(weight(&with)) / u128::from(weights)) as u64,
+        };
+        (rest, weights) = (rest - share, weights.saturating_sub(weight(&with)));
+        Spend {
+            amount: told(&with) + share,
+            currency: currency.to_owned(),
+            estimated: cost.is_some_and(|cost| cost.estimated),
+            usage: with.usage,
+            model,
+        }
+    };
+    models.into_iter().enumerate().map(part).collect()
 }
 
 impl Step<'_> {

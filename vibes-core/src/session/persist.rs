@@ -5,12 +5,12 @@
 
 use super::{
     event::Plan,
-    ledger::Ledger,
+    ledger::{self, Ledger},
     shared::Shared,
     state::{Body, Pending, State},
 };
 use crate::{
-    journal::{Place, Rest, RowChange, RowKind, StoredSession},
+    journal::{Place, Rest, RowChange, RowKind, Spent, StoredSession},
     ownership::Ownership,
 };
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,21 @@ impl Saved {
     /// The body to write, if it differs.
     pub fn body_change(&self, state: &State) -> Option<String> {
         (self.body != state.body).then(|| encode(state))
+    }
+
+    /// What turns took that took something new.
+    pub fn spent_change(&self, state: &State) -> Option<Spent> {
+        if self.ledger.is_same(&state.ledger) {
+            return None;
+        }
+        let turns: Vec<_> = state
+            .ledger
+            .changed(&self.ledger)
+            .map(|turn| (turn.turn, turn.ended_ms.unwrap_or(turn.started_ms), ledger::parts(turn)))
+            .filter(|(.., parts)| !parts.is_empty())
+            .collect();
+        let Body { agent, cwd, .. } = &*state.body;
+        (!turns.is_empty()).then(|| Spent { agent: agent.clone(), cwd: cwd.clone(), turns })
     }
 
     /// The rows to write.

@@ -80,6 +80,7 @@ pub fn change(session: SessionNo, head: Seq, count: u64, sync: bool) -> Change {
             key: b"last".to_vec(),
             value: Some((head + count).to_string().into()),
         }],
+        spent: None,
         sync,
     }
 }

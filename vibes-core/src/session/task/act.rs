@@ -87,6 +87,7 @@ impl Task {
         }
         let body = self.saved.body_change(&next);
         let rows = self.saved.row_changes(&next);
+        let spent = self.saved.spent_change(&next);
         let place = self.saved.place_change(&next);
         let moved = next.spool != self.state.spool;
         let same = body.is_none() && place.is_none() && !moved;
@@ -123,6 +124,7 @@ impl Task {
             body,
             place,
             rows,
+            spent,
             sync,
         };
         match self.at.writer.commit(change).await {

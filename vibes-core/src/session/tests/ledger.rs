@@ -3,7 +3,7 @@
 use super::case::*;
 use crate::{
     prices::{Price, Prices},
-    session::{event::Command, state::State},
+    session::{event::Command, ledger::parts, state::State},
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -184,4 +184,25 @@ fn files_count_when_their_call_went_well() {
         over(&mut case, &format!("n{n}"), "completed");
     }
     assert_eq!((row(&case.state).files.len(), row(&case.state).more_files), (100, 50));
+}
+
+#[test]
+fn the_parts_of_a_turn_add_up_to_it() {
+    let turn = |more: Value| {
+        let mut turn = json!({"turn": 1, "usage": {"input_tokens": 9, "output_tokens": 1}});
+        turn.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        let parts = parts(&serde_json::from_value(turn).expect("a turn"));
+        parts.into_iter().map(|part| (part.model, part.amount, part.usage.input_tokens)).collect::<Vec<_>>()
+    };
+    let of = |model: &str, amount: u64, tokens: u64| (model.to_owned(), amount, tokens);
+    assert_eq!(turn(json!({})), [of("", 0, 9)], "nobody said which model");
+    let usd = |amount: f64| json!({"amount": amount, "currency": "USD"});
+    let models = json!({"a": {"input_tokens": 1, "cost": usd(0.25)}, "b": {"input_tokens": 2}, "c": {"input_tokens": 6}});
+    assert_eq!(
+        turn(json!({"cost": usd(1.0), "models": models})),
+        [of("a", 333_333_333, 1), of("b", 166_666_666, 2), of("c", 500_000_001, 6)],
+        "what was told by model, and the rest by tokens"
+    );
+    assert_eq!(turn(json!({"usage": null, "cost": usd(0.5)})), [of("", 500_000_000, 0)]);
+    assert_eq!(turn(json!({"usage": null})), [], "it took nothing");
 }

@@ -5,6 +5,7 @@
 
 mod find;
 mod keep;
+mod past;
 mod registry;
 mod strangers;
 

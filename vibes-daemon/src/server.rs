@@ -150,6 +150,8 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     tracing::info!(pid = std::process::id(), epoch, fence, "serving");
     let keeper = server.clone();
     tokio::spawn(async move { keeper.sessions.keep().await });
+    let teller = server.clone();
+    tokio::spawn(async move { teller.sessions.tell_the_past().await });
     let looker = server.clone();
     tokio::task::spawn_blocking(move || look_around(&looker, unclean));
     let (broken, stop) = (writer.clone(), server.stop.clone());

@@ -221,24 +221,42 @@ fn costs_are_summed_up_by_whatever_is_asked_and_outlive_their_sessions() {
 }
 
 #[test]
-fn a_store_that_knew_no_sums_is_opened_and_goes_on() {
+fn turns_of_a_store_that_had_no_ledger_are_told_by_their_records() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");
     let session = ada.create(&env, json!({"subscribe": true}));
-    turn(&mut ada, &session, "cost 0.5");
+    turn(
+        &mut ada,
+        &session,
+        "usage 100 10 large\ncost 0.5\nedit a /a\ntool_done a\nedit b /b\ntool_failed b",
+    );
+    ada.prompt(&session, "error 7 the model is overloaded");
+    ada.fact(&session, "turn_ended");
+    env.vibes(&["suspend", &session]).ok();
+    // It counts anew with each process.
+    turn(&mut ada, &session, "cost 0.25\nexit 3");
+    let ended = ada.create(&env, json!({"subscribe": true, "name": "ended"}));
+    turn(&mut ada, &ended, "cost 2.0");
+    ada.ok("kill_session", json!({"session_id": ended}));
+    let told = |env: &TestEnv, id: &str| env.vibes(&["runs", id, "--json"]).ok().json();
+    let before = (told(&env, &session), told(&env, "ended"), costs(&env, &["--by", "session"]));
+    assert_eq!(before.0.as_array().map(Vec::len), Some(3));
     drop(ada);
     env.daemon().terminate();
     let store = rusqlite::Connection::open(env.state().store()).expect("the store can be opened");
-    let before =
-        "DROP TABLE payer; DROP TABLE spend; DELETE FROM item WHERE kind = 5; PRAGMA user_version = 2";
-    store.execute_batch(before).expect("it is as it was");
+    let was = "DROP TABLE payer; DROP TABLE spend; DELETE FROM item WHERE kind = 5; PRAGMA user_version = 2";
+    store.execute_batch(was).expect("it is as it was");
     drop(store);
     env.daemon();
+    let now = || (told(&env, &session), told(&env, "ended"), costs(&env, &["--by", "session"]));
+    vibes_tests::eventually("the ledger is as it was", || (now() == before).then_some(()));
+    // What it has is not told again, and goes on.
+    env.daemon().kill9();
+    env.daemon();
     let mut ada = env.client("ada");
-    assert_eq!(env.vibes(&["runs", &session, "--json"]).ok().json(), json!([]));
-    assert_eq!(costs(&env, &[]), json!([]));
     ada.subscribe(&session, 0, "writer");
     turn(&mut ada, &session, "cost 0.75");
-    assert_eq!((&last(&env, &session)["turn"], amount(&last(&env, &session)["cost"])), (&json!(2), 0.25));
-    assert_eq!(amount(&costs(&env, &["--by", "agent"])[0]["cost"]), 0.25);
+    assert_eq!(last(&env, &session)["turn"], 4);
+    assert_eq!(costs(&env, &["--by", "agent"])[0]["turns"], 4, "one took nothing");
+    oracle::check(&env);
 }

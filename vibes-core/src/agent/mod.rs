@@ -15,6 +15,7 @@ pub mod spool;
 mod touched;
 
 pub use dialect::{Codec, Dialect};
+pub use touched::files as files_touched;
 
 use rpc::{Refusal, RpcId};
 use serde::Serialize;

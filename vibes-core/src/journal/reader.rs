@@ -249,6 +249,16 @@ impl Reader {
         })
     }
 
+    /// Number and id of every session. Blocking.
+    pub fn numbers(&self) -> Result<Vec<(SessionNo, SessionId)>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached("SELECT no, id FROM session ORDER BY no")?;
+            let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+            let all: Vec<_> = rows.collect::<Result<_, _>>()?;
+            Ok(all.into_iter().filter_map(|(no, id)| Some((no, id.parse().ok()?))).collect())
+        })
+    }
+
     /// The number of a session, whether it rests or not. Blocking.
     pub fn number(&self, id: &SessionId) -> Result<Option<SessionNo>, StoreError> {
         self.with(|connection| {

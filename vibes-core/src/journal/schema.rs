@@ -57,7 +57,7 @@ CREATE INDEX session_deleted ON session (deleted_ms) WHERE deleted_ms IS NOT NUL
 ";
 
 /// What turns took, one row for each of their models, and whose sessions they were. A sum over all of them is asked
-/// for more often by when than by what.
+/// for more often by when than by what. What a store of before has had of turns is owed to the ledger.
 const SPENT: &str = "
 CREATE TABLE payer (session INTEGER PRIMARY KEY, agent TEXT NOT NULL, cwd TEXT NOT NULL);
 CREATE TABLE spend (
@@ -76,6 +76,7 @@ CREATE TABLE spend (
     PRIMARY KEY (session, turn, model)
 ) WITHOUT ROWID;
 CREATE INDEX spend_at ON spend (at_ms);
+INSERT INTO meta SELECT 'ledger', 'owed' WHERE EXISTS (SELECT 1 FROM session);
 ";
 
 fn migrations() -> Migrations<'static> {

@@ -3,7 +3,7 @@
 //! Invariant: the rows of a turn are replaced as a whole in the transaction that changes its row in the ledger, so a sum
 //! tells what the ledger tells. They stay when a session is deleted: what was spent was spent.
 
-use super::{SessionNo, StoreError};
+use super::{RowChange, SessionNo, StoreError};
 use rusqlite::{Connection, params};
 use vibes_protocol::model::Usage;
 
@@ -112,6 +112,24 @@ pub(super) fn write(connection: &Connection, session: SessionNo, spent: &Spent) 
     Ok(())
 }
 
+/// Adds rows of turns that are not known yet, and what these took.
+pub(super) fn past(
+    connection: &Connection,
+    session: SessionNo,
+    rows: &[RowChange],
+    spent: &Spent,
+) -> Result<(), StoreError> {
+    let mut unknown = Spent { turns: Vec::new(), ..spent.clone() };
+    for row in rows {
+        let added = connection
+            .prepare_cached("INSERT OR IGNORE INTO item (session, kind, key, value) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![session, row.kind as u8, row.key, row.value])?;
+        let of_row = |turn: &&(u64, i64, Vec<Spend>)| turn.0.to_be_bytes()[..] == row.key[..];
+        unknown.turns.extend(spent.turns.iter().filter(|_| added > 0).find(of_row).cloned());
+    }
+    write(connection, session, &unknown)
+}
+
 /// The moment that a word names: a day (`2026-11-01`), or so many hours, days or weeks ago (`12h`, `7d`, `4w`; days and
 /// weeks from midnight). `after`: the end of it.
 pub(super) fn moment(connection: &Connection, word: &str, after: bool) -> Result<Option<i64>, StoreError> {
@@ -157,12 +175,14 @@ pub(super) fn sums(
         By::Day | By::Week => "1",
         _ => "sum(part.amount) DESC, sum(part.output) DESC, 1",
     };
+    // All of them are read faster in their own order than by the index.
+    let at = if since == i64::MIN { "+at_ms" } else { "at_ms" };
     let select = format!(
         "WITH part AS (
              SELECT {small} AS k, currency, sum(lead) AS turns, sum(input) AS input, sum(output) AS output,
                     sum(cache_read) AS cache_read, sum(cache_write) AS cache_write, sum(amount) AS amount,
                     max(estimated) AS estimated
-             FROM spend WHERE at_ms >= ?1 AND at_ms < ?2 GROUP BY 1, 2)
+             FROM spend WHERE {at} >= ?1 AND {at} < ?2 GROUP BY 1, 2)
          SELECT {key}, {name}, part.currency, sum(part.turns), sum(part.input), sum(part.output),
                 sum(part.cache_read), sum(part.cache_write), sum(part.amount), max(part.estimated)
          FROM part {join} GROUP BY 1, 3 ORDER BY {order} LIMIT ?3"

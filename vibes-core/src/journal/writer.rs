@@ -5,7 +5,7 @@
 //! keep something is asked for nothing more: see [`StoreError::Unsynced`].
 
 use super::{
-    Change, NewSession, Opened, SessionNo, SpoolOffset, StoreError,
+    Change, NewSession, Opened, RowChange, SessionNo, Spent, SpoolOffset, StoreError,
     ballast::Ballast,
     group,
     schema::{note_damage, set_meta},
@@ -60,6 +60,7 @@ enum Job {
     Create(Box<NewSession>, Reply<(SessionNo, SessionId, bool)>),
     Pack(SessionNo, Seq),
     Keep(&'static str, String, Reply<()>),
+    Past(SessionNo, Vec<RowChange>, Spent, Reply<()>),
     Close(Reply<()>),
 }
 
@@ -120,6 +121,18 @@ impl Writer {
     pub async fn keep(&self, name: &'static str, text: String) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Keep(name, text, reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Adds turns of before to the ledger, where it knows nothing of them yet.
+    pub async fn past(
+        &self,
+        session: SessionNo,
+        rows: Vec<RowChange>,
+        spent: Spent,
+    ) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Past(session, rows, spent, reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -217,6 +230,11 @@ impl Desk {
                 }
                 Some(Job::Keep(name, text, reply)) => {
                     let result = self.transaction(true, |connection| set_meta(connection, name, &text));
+                    let _ = reply.send(result.map(|_| ()));
+                }
+                Some(Job::Past(session, rows, spent, reply)) => {
+                    let result =
+                        self.transaction(false, |connection| spend::past(connection, session, &rows, &spent));
                     let _ = reply.send(result.map(|_| ()));
                 }
                 Some(Job::Close(reply)) => {

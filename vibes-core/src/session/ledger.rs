@@ -9,7 +9,7 @@ use super::{
     step::Step,
 };
 use crate::{agent::TurnResult, journal::Spend, prices};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use vibes_protocol::model::{Cost, ModelUse, QueuedPrompt, Seq, TurnInfo, TurnOutcome, Usage, fact};
 
@@ -63,15 +63,39 @@ impl Ledger {
     }
 }
 
+/// What was spent between two readings of a total that may begin anew.
+pub(super) fn since(before: u64, told: u64) -> u64 {
+    if told >= before { told - before } else { told }
+}
+
 /// A turn that begins.
 fn begun(number: u64, prompt: &QueuedPrompt, at_ms: i64, first_seq: Seq) -> TurnInfo {
     TurnInfo {
         turn: number,
         input_seq: prompt.input_seq,
-        prompt: clip(&Step::text_of(&prompt.content), MAX_PROMPT),
+        prompt: prompt_of(&prompt.content),
         started_ms: at_ms,
         first_seq,
         ..TurnInfo::default()
+    }
+}
+
+/// What a row has of a prompt.
+pub(super) fn prompt_of(content: &[Value]) -> String {
+    clip(&Step::text_of(content), MAX_PROMPT)
+}
+
+/// Adds files to a row.
+pub(super) fn add_files(info: &mut TurnInfo, files: impl Iterator<Item = String>) {
+    for file in files {
+        if info.files.contains(&file) {
+            continue;
+        }
+        if info.files.len() < MAX_FILES && file.len() <= MAX_PATH {
+            info.files.push(file);
+        } else {
+            info.more_files = info.more_files.saturating_add(1);
+        }
     }
 }
 
@@ -82,8 +106,23 @@ fn clip(text: &str, most: usize) -> String {
     }
 }
 
+/// Notes how a turn ended, and with which record and when.
+pub(super) fn end(
+    info: &mut TurnInfo,
+    (seq, at_ms): (Seq, i64),
+    outcome: TurnOutcome,
+    stop_reason: &str,
+    error: Option<&str>,
+) {
+    info.ended_ms = Some(at_ms);
+    info.last_seq = Some(seq);
+    info.outcome = Some(outcome);
+    info.stop_reason = Some(clip(stop_reason, MAX_PROMPT));
+    info.error = error.map(|error| clip(error, MAX_ERROR));
+}
+
 /// Adds tokens and models to a turn.
-fn count(info: &mut TurnInfo, usage: Option<&Usage>, models: BTreeMap<String, ModelUse>) {
+pub(super) fn count(info: &mut TurnInfo, usage: Option<&Usage>, models: BTreeMap<String, ModelUse>) {
     let sum = |into: &mut Usage, more: &Usage| {
         into.input_tokens = into.input_tokens.saturating_add(more.input_tokens);
         into.output_tokens = into.output_tokens.saturating_add(more.output_tokens);
@@ -201,12 +240,8 @@ impl Step<'_> {
             exit_code: result.exit_code,
         });
         if let Some(info) = self.s.ledger.turns.get_mut(&turn.number) {
-            info.ended_ms = Some(wall);
-            info.outcome = Some(outcome);
-            info.stop_reason = Some(clip(&result.stop_reason, MAX_PROMPT));
-            info.error = result.error.map(|error| clip(&error, MAX_ERROR));
+            end(info, (last_seq, wall), outcome, &result.stop_reason, result.error.as_deref());
             info.exit_code = result.exit_code;
-            info.last_seq = Some(last_seq);
         }
     }
 
@@ -227,8 +262,7 @@ impl Step<'_> {
         }
         self.s.body.metered = told;
         if self.s.body.prompted {
-            let since = if told >= before { told - before } else { told };
-            self.spent(&prices::told(since, &total.currency));
+            self.spent(&prices::told(since(before, told), &total.currency));
         }
     }
 
@@ -269,17 +303,11 @@ impl Step<'_> {
     }
 
     fn touched(&mut self, files: impl Iterator<Item = String>) {
-        for file in files {
-            if self.s.ledger.last().is_none_or(|info| info.files.contains(&file)) {
-                continue;
-            }
-            if let Some(info) = self.s.ledger.last_mut() {
-                if info.files.len() < MAX_FILES && file.len() <= MAX_PATH {
-                    info.files.push(file);
-                } else {
-                    info.more_files = info.more_files.saturating_add(1);
-                }
-            }
+        let last = self.s.ledger.last();
+        let fresh: Vec<_> =
+            files.filter(|file| last.is_some_and(|info| !info.files.contains(file))).collect();
+        if let (false, Some(info)) = (fresh.is_empty(), self.s.ledger.last_mut()) {
+            add_files(info, fresh.into_iter());
         }
     }
 }

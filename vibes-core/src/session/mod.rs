@@ -6,6 +6,7 @@
 pub mod approvals;
 pub mod event;
 pub mod ledger;
+pub mod past;
 pub mod persist;
 pub mod shared;
 pub mod state;

@@ -10,7 +10,7 @@ use super::{
     state::{Body, Pending, State},
 };
 use crate::{
-    journal::{Place, Rest, RowChange, RowKind, Spent, StoredSession},
+    journal::{Place, Rest, RowChange, RowKind, Spend, Spent, StoredSession},
     ownership::Ownership,
 };
 use serde::{Deserialize, Serialize};
@@ -106,12 +106,7 @@ impl Saved {
         if self.ledger.is_same(&state.ledger) {
             return None;
         }
-        let turns: Vec<_> = state
-            .ledger
-            .changed(&self.ledger)
-            .map(|turn| (turn.turn, turn.ended_ms.unwrap_or(turn.started_ms), ledger::parts(turn)))
-            .filter(|(.., parts)| !parts.is_empty())
-            .collect();
+        let turns: Vec<_> = state.ledger.changed(&self.ledger).filter_map(turn_parts).collect();
         let Body { agent, cwd, .. } = &*state.body;
         (!turns.is_empty()).then(|| Spent { agent: agent.clone(), cwd: cwd.clone(), turns })
     }
@@ -133,11 +128,7 @@ impl Saved {
         }
         if !self.ledger.is_same(&state.ledger) {
             // What is in memory no more stays where it is: nothing is ever taken out of the ledger.
-            changes.extend(state.ledger.changed(&self.ledger).map(|turn| RowChange {
-                kind: RowKind::Turn,
-                key: turn.turn.to_be_bytes().to_vec(),
-                value: Some(json(turn)),
-            }));
+            changes.extend(state.ledger.changed(&self.ledger).map(turn_row));
         }
         let key = |generation: u64, number: u64| [generation.to_be_bytes(), number.to_be_bytes()].concat();
         let (before, generation) = (self.body.generation, state.body.generation);
@@ -158,6 +149,17 @@ impl Saved {
         }
         changes
     }
+}
+
+/// A turn as its row.
+pub fn turn_row(turn: &TurnInfo) -> RowChange {
+    RowChange { kind: RowKind::Turn, key: turn.turn.to_be_bytes().to_vec(), value: Some(json(turn)) }
+}
+
+/// What a turn took, for sums over all sessions; nothing when it took nothing.
+pub fn turn_parts(turn: &TurnInfo) -> Option<(u64, i64, Vec<Spend>)> {
+    let parts = ledger::parts(turn);
+    (!parts.is_empty()).then(|| (turn.turn, turn.ended_ms.unwrap_or(turn.started_ms), parts))
 }
 
 fn json<T: Serialize>(value: &T) -> Vec<u8> {

@@ -10,6 +10,7 @@ use crate::{
     prices::billionths,
     session::{
         event::{Answer, Command, Event, MetadataUpdate, Plan, QueueChange, Reply},
+        past::Past,
         persist::{self, Saved},
         state::{MAX_PENDING, MAX_QUEUED, State},
     },
@@ -516,6 +517,17 @@ impl Walk {
         assert_eq!(turns, sum(&mut self.case.state.body.cost.iter()), "{at}: what the turns cost together");
     }
 
+    /// What the records tell of turns is what the ledger has.
+    fn check_the_past(&self) {
+        let mut past = Past::default();
+        for (seq, fact) in (1..).zip(&self.case.facts) {
+            past.take(seq, 0, fact);
+        }
+        let rows = self.store.turns().into_iter().filter(|row| row.outcome.is_some());
+        let rows: Vec<_> = rows.map(|row| TurnInfo { started_ms: 0, ended_ms: Some(0), ..row }).collect();
+        assert_eq!(past.turns(true), rows);
+    }
+
     fn facts_of(&self, seq: u64) -> &Value {
         &self.case.facts[seq as usize - 1]
     }
@@ -584,6 +596,7 @@ fn any_interleaving_keeps_the_invariants() {
         for _ in 0..1_000 {
             walk.step();
         }
+        walk.check_the_past();
         walk.reached.into_iter().for_each(|(what, times)| *reached.entry(what).or_default() += times);
     }
     let everything = [

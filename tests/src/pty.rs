@@ -1,12 +1,14 @@
 //! A real terminal with `vibes` in it.
 //!
 //! Invariant: the program is the leader of its own session with the terminal as its controlling one, so that keys
-//! become signals as they do for a person. What it drew is kept as text, escape sequences taken out.
+//! become signals as they do for a person. What it drew is kept as text, escape sequences taken out; and an emulator
+//! (vt100) says what stands on the screen.
 
 use crate::{PATIENCE, TestEnv, eventually};
 use pty_process::{Size, blocking};
 use std::{
     io::{Read, Write},
+    num::NonZeroU16,
     process::Child,
     sync::{Arc, Mutex},
     thread,
@@ -17,8 +19,17 @@ pub struct Pty {
     child: Child,
     terminal: Arc<blocking::Pty>,
     drawn: Arc<Mutex<Vec<u8>>>,
+    screen: Arc<Mutex<vt100::Parser>>,
     reader: Option<thread::JoinHandle<()>>,
     name: String,
+}
+
+fn cells(count: u16) -> NonZeroU16 {
+    NonZeroU16::new(count).expect("a terminal has cells")
+}
+
+fn rows(screen: &vt100::Screen) -> Vec<String> {
+    screen.rows(0, screen.size().1.get()).map(|row| row.trim_end().to_owned()).collect()
 }
 
 /// The text among escape sequences: CSI, OSC and two-byte ones.
@@ -50,28 +61,35 @@ fn plain(bytes: &[u8]) -> String {
 impl Pty {
     /// Runs `vibes` in a terminal of 100 columns and 30 rows.
     pub fn vibes(env: &TestEnv, args: &[&str]) -> Self {
+        Self::sized(env, args, (100, 30), "xterm-256color")
+    }
+
+    /// Runs `vibes` in a terminal of so many columns and rows.
+    pub fn sized(env: &TestEnv, args: &[&str], (columns, rows): (u16, u16), kind: &str) -> Self {
         let (terminal, inside) = blocking::open().expect("a terminal can be opened");
-        terminal.resize(Size::new(30, 100)).expect("a terminal has a size");
+        terminal.resize(Size::new(rows, columns)).expect("a terminal has a size");
         let child = blocking::Command::new(env.binary("vibes"))
             .args(args)
             .env_clear()
             .envs(env.variables())
-            .env("TERM", "xterm-256color")
+            .env("TERM", kind)
             .current_dir(env.work())
             .spawn(inside)
             .expect("vibes can be started in a terminal");
         let terminal = Arc::new(terminal);
         let drawn = Arc::new(Mutex::new(Vec::new()));
-        let (reader, into) = (terminal.clone(), drawn.clone());
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(rows), cells(columns), 10_000)));
+        let (reader, into, shows) = (terminal.clone(), drawn.clone(), screen.clone());
         let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // The end of the program is an error on a terminal.
             while let Ok(count @ 1..) = (&*reader).read(&mut buffer) {
                 into.lock().expect("nobody panics holding it").extend_from_slice(&buffer[..count]);
+                shows.lock().expect("nobody panics holding it").process(&buffer[..count]);
             }
         });
         let reader = Some(reader);
-        Self { child, terminal, drawn, reader, name: format!("vibes {}", args.join(" ")) }
+        Self { child, terminal, drawn, screen, reader, name: format!("vibes {}", args.join(" ")) }
     }
 
     /// The process, for signals.
@@ -110,6 +128,67 @@ impl Pty {
             );
             thread::sleep(std::time::Duration::from_millis(5));
         }
+    }
+
+    /// The rows of the screen, without what is empty at their ends.
+    pub fn screen(&self) -> Vec<String> {
+        let parser = self.screen.lock().expect("nobody panics holding it");
+        rows(parser.screen())
+    }
+
+    /// Row and column of the cursor.
+    pub fn cursor(&self) -> (u16, u16) {
+        self.screen.lock().expect("nobody panics holding it").screen().cursor_position()
+    }
+
+    /// The rows that scrolled out of the screen, and those on it.
+    pub fn transcript(&self) -> Vec<String> {
+        let mut parser = self.screen.lock().expect("nobody panics holding it");
+        let screen = parser.screen_mut();
+        let mut lines = Vec::new();
+        for back in (1..=screen.scrollback_len()).rev() {
+            screen.set_scrollback(back);
+            lines.extend(rows(screen).into_iter().next());
+        }
+        screen.set_scrollback(0);
+        lines.extend(rows(screen));
+        lines
+    }
+
+    /// Waits until the screen is as wanted; gives its rows.
+    #[track_caller]
+    pub fn wait_for_screen(&self, what: &str, mut wanted: impl FnMut(&[String]) -> bool) -> Vec<String> {
+        let until = std::time::Instant::now() + PATIENCE;
+        loop {
+            let rows = self.screen();
+            if wanted(&rows) {
+                return rows;
+            }
+            let name = &self.name;
+            assert!(std::time::Instant::now() < until, "{name}: no {what} on:\n{}", rows.join("\n"));
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until a row of the screen holds a text; gives all of them.
+    #[track_caller]
+    pub fn wait_for_row(&self, text: &str) -> Vec<String> {
+        self.wait_for_screen(text, |rows| rows.iter().any(|row| row.contains(text)))
+    }
+
+    /// The terminal gets another size.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        // The emulator first: what the program draws for the new size must find it.
+        let mut parser = self.screen.lock().expect("nobody panics holding it");
+        parser.screen_mut().set_size(cells(rows), cells(columns));
+        self.terminal.resize(Size::new(rows, columns)).expect("a terminal has a size");
+    }
+
+    /// Whether keys are taken one by one, without an echo.
+    pub fn is_raw(&self) -> bool {
+        use rustix::termios::{LocalModes, tcgetattr};
+        let modes = tcgetattr(&*self.terminal).expect("a terminal has modes").local_modes;
+        !modes.intersects(LocalModes::ICANON | LocalModes::ECHO)
     }
 
     /// Types keys; Enter is `\r`, Ctrl-C is `\x03`, Ctrl-D is `\x04`.

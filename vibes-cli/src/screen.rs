@@ -4,15 +4,17 @@
 //! it said without a last newline ends without one.
 
 use crate::error::Outcome;
-use crate::render::conversation::{Piece, Style};
+use crate::render::conversation::{Piece, Place, Style};
 use crate::{place, ui};
 use vibes_protocol::model::ClientId;
 
 /// How a conversation is drawn on this process's standard output.
-pub(crate) fn style(agent: &str, me: Option<ClientId>) -> Style {
+pub(crate) fn style(agent: &str, me: Option<ClientId>, place: Place, thoughts: bool) -> Style {
     let terminal = ui::stdout_is_terminal();
     Style {
         terminal,
+        place: if terminal { place } else { Place::Stream },
+        thoughts,
         // Without a terminal nothing is cut.
         width: if terminal { ui::width() } else { usize::MAX / 4 },
         paint: ui::Paint::stdout(),

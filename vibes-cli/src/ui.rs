@@ -62,6 +62,9 @@ impl Paint {
         yellow => |text| text.yellow();
         blue => |text| text.blue();
         cyan => |text| text.cyan();
+        italic => |text| text.italic();
+        underline => |text| text.underline();
+        struck => |text| text.strikethrough();
         heading => |text| text.bold().underline();
         alarm => |text| text.black().on_yellow().bold();
     }
@@ -79,6 +82,13 @@ pub(crate) fn stdin_is_terminal() -> bool {
 pub(crate) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
     size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(100)
+}
+
+/// Columns and rows of the terminal on standard output.
+pub(crate) fn size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
+    let rows = size.map(|size| usize::from(size.ws_row)).ok().filter(|rows| *rows > 0).unwrap_or(24);
+    (width(), rows)
 }
 
 /// Data, as it is, without a newline added.
@@ -119,7 +129,7 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Whether the terminal on standard output understands more than text.
-fn obeys() -> bool {
+pub(crate) fn obeys() -> bool {
     stdout_is_terminal() && place::variable("TERM").is_none_or(|term| term != "dumb")
 }
 

@@ -47,4 +47,5 @@ mod start;
 mod store;
 mod terminal;
 mod torture;
+mod window;
 mod wire;

@@ -285,7 +285,8 @@ fn fault_87_a_box_that_the_agent_draws_is_seen_to_be_the_agents() {
         drawn.lines().filter(|line| line.starts_with(['╔', '║', '╟', '╚'])).map(str::to_owned).collect()
     };
     let drawn = eventually("the real box stands at the edge", || {
-        let drawn = pty.drawn();
+        // With what scrolled out of the screen, as a person finds it.
+        let drawn = pty.transcript().join("\n");
         let edges = edges(&drawn);
         (edges.iter().any(|line| line.contains("rm -r build"))
             && edges.iter().any(|line| line.starts_with('╚')))

@@ -164,6 +164,9 @@ pub(crate) struct AttachArgs {
     /// Begin after this record instead of at the start
     #[arg(long, value_name = "N")]
     pub(crate) after: Option<u64>,
+    /// Show thoughts whole instead of one line for each
+    #[arg(long)]
+    pub(crate) thoughts: bool,
 }
 
 #[derive(Debug, Args)]
@@ -315,6 +318,9 @@ pub(crate) struct LogsArgs {
     /// Begin after this record
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     pub(crate) after: u64,
+    /// Show thoughts whole, also on a terminal
+    #[arg(long)]
+    pub(crate) thoughts: bool,
     /// One record per line, as on the wire
     #[arg(long)]
     pub(crate) json: bool,

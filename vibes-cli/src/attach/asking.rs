@@ -6,8 +6,9 @@ use super::output::Output;
 use super::view::View;
 use crate::commands::{now_ms, words_of_request};
 use crate::error::Outcome;
-use crate::render::permission;
+use crate::render::{count, permission};
 use crate::ui;
+use serde_json::Value;
 use std::time::Instant;
 use vibes_protocol::model::fact::PermissionRequested;
 use vibes_protocol::model::{Fact, Permission, SessionState};
@@ -32,7 +33,7 @@ impl View {
         if !self.mode.interactive {
             return Ok(());
         }
-        let pieces = self.conversation.read(&PermissionRequested { permission }.into());
+        let pieces = self.conversation.read(now_ms(), &PermissionRequested { permission }.into());
         output.pieces(pieces)
     }
 
@@ -40,8 +41,8 @@ impl View {
     pub(super) fn ask(&mut self, output: &mut Output) -> Outcome {
         let Some(permission) = self.pending.front().cloned() else {
             self.shown = None;
-            if let Some(keys) = output.keys() {
-                keys.settle();
+            if let Some(window) = &mut output.window {
+                window.settle();
             }
             return Ok(());
         };
@@ -63,11 +64,12 @@ impl View {
         self.frame(&permission, permission::LINES, output)?;
         // Once before, for the words behind the empty line; and once when the frame is on the screen, because the
         // time in which keys do not count yet begins there.
-        let arm =
-            |output: &Output| output.keys().into_iter().for_each(|keys| keys.ask(permission.options.len()));
-        arm(output);
-        output.flush()?;
-        arm(output);
+        for _ in 0..2 {
+            if let Some(window) = &mut output.window {
+                window.ask(permission::kind(&permission), permission.options.len());
+                window.draw(self)?;
+            }
+        }
         self.shown_at = Some(Instant::now());
         Ok(())
     }
@@ -79,7 +81,76 @@ impl View {
             ui::width(),
             limit,
             now_ms(),
+            self.holds_state,
             ui::Paint::stdout(),
         ))
+    }
+}
+
+/// Answers to the questions in a request, from words: one part for each question, between bars; a part of numbers
+/// chooses among what is offered.
+pub(super) fn answers(input: &Value, words: &str) -> Result<Value, String> {
+    let asked = input["questions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let parts: Vec<&str> = match asked {
+        [_] => vec![words.trim()],
+        _ => words.split('|').map(str::trim).collect(),
+    };
+    if parts.len() != asked.len() {
+        return Err(format!(
+            "{} are asked and {} answered: /answer A | B, one part for each",
+            count(asked.len(), "question", "questions"),
+            parts.len()
+        ));
+    }
+    let mut answers = serde_json::Map::new();
+    for (question, part) in asked.iter().zip(parts) {
+        let Some(name) = question["question"].as_str() else {
+            return Err("a question has no words".to_owned());
+        };
+        answers.insert(name.to_owned(), answer(question, part)?.into());
+    }
+    Ok(Value::Object(answers))
+}
+
+fn answer(question: &Value, part: &str) -> Result<String, String> {
+    let labels: Vec<&str> = question["options"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|option| option["label"].as_str())
+        .collect();
+    let numbers: Result<Vec<usize>, _> = part.split(',').map(|number| number.trim().parse()).collect();
+    match numbers {
+        _ if part.is_empty() => Err("/answer wants words, or numbers of what is offered".to_owned()),
+        Ok(numbers) if !labels.is_empty() => {
+            let label = |number: &usize| {
+                let label = labels.get(number.checked_sub(1)?);
+                label.copied()
+            };
+            let chosen: Option<Vec<&str>> = numbers.iter().map(label).collect();
+            chosen
+                .map(|chosen| chosen.join(", "))
+                .ok_or_else(|| format!("{part}: {} are offered", labels.len()))
+        }
+        _ => Ok(part.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn questions_are_answered_in_words_or_by_numbers() {
+        let colour = json!({"question": "Which?", "options": [{"label": "Red"}, {"label": "Blue"}]});
+        let one = json!({"questions": [colour]});
+        assert_eq!(answers(&one, "2").unwrap(), json!({"Which?": "Blue"}));
+        assert_eq!(answers(&one, " green | or so ").unwrap(), json!({"Which?": "green | or so"}));
+        assert!(answers(&one, "3").unwrap_err().contains("2 are offered"));
+        assert!(answers(&one, " ").is_err());
+        let two = json!({"questions": [colour, {"question": "Why?"}]});
+        assert_eq!(answers(&two, "1, 2 | 7").unwrap(), json!({"Which?": "Red, Blue", "Why?": "7"}));
+        assert!(answers(&two, "1").unwrap_err().contains("2 questions"));
     }
 }

@@ -3,75 +3,27 @@
 //! Invariant: an answer to a request carries the hash of the request that is on the screen; nothing is answered that
 //! was not shown.
 
-use super::editor::{Key, SURPRISE};
+use super::asking::answers;
 use super::link::Link;
 use super::output::Output;
+use super::slash::{self, Typed, parse};
 use super::view::View;
+use super::window::{Key, SURPRISE};
 use crate::client::pick_member;
 use crate::commands::{for_session, idempotency_key, permission_response};
 use crate::error::Outcome;
+use crate::render::permission;
 use crate::sanitize;
 use crate::ui::Paint;
 use std::time::{Duration, Instant};
 use vibes_protocol::wire::message::Member;
 use vibes_protocol::wire::request::{
-    Content, Input, Interrupt, PermissionResponse, TakeOwnership, TransferOwnership, Who,
+    Content, GetSession, Input, Interrupt, PermissionResponse, RemoveInput, SetOption, TakeOwnership,
+    TransferOwnership, Who,
 };
 
 /// A second Ctrl-C counts when it follows the first within this time.
 const TWICE: Duration = Duration::from_secs(2);
-
-const HELP: &[&str] = &[
-    "/approve, /deny [WORDS]  answer the request (A or D on an empty line)",
-    "/session [PATTERN]       approve it and its like for the rest of the session (S)",
-    "/option N                answer with the agent's option N (or its number)",
-    "/show                    print the whole request",
-    "/interrupt               cancel the running turn (Ctrl-C twice)",
-    "/who                     list who is attached",
-    "/take, /transfer SEAT    take ownership, or hand it over",
-    "/quit, /detach           leave; the session goes on (Ctrl-D)",
-    "Everything else is a prompt, other words with a slash too: agents know some.",
-];
-
-/// A typed line.
-#[derive(Debug, PartialEq, Eq)]
-enum Typed<'a> {
-    Nothing,
-    Approve,
-    ForSession(Option<&'a str>),
-    Deny(Option<&'a str>),
-    Option(Option<usize>),
-    Show,
-    Interrupt,
-    Who,
-    Take,
-    Transfer(&'a str),
-    Detach,
-    Help,
-    Prompt(&'a str),
-}
-
-fn parse(line: &str) -> Typed<'_> {
-    let line = line.trim_end();
-    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    let rest = rest.trim();
-    match (word, rest) {
-        ("", "") => Typed::Nothing,
-        ("/approve", "") => Typed::Approve,
-        ("/session", pattern) => Typed::ForSession((!pattern.is_empty()).then_some(pattern)),
-        ("/deny", words) => Typed::Deny((!words.is_empty()).then_some(words)),
-        ("/option", number) => Typed::Option(number.parse().ok()),
-        ("/show", "") => Typed::Show,
-        ("/interrupt", "") => Typed::Interrupt,
-        ("/who", "") => Typed::Who,
-        ("/take", "") => Typed::Take,
-        ("/transfer", to) => Typed::Transfer(to),
-        ("/quit" | "/detach", "") => Typed::Detach,
-        ("/help", "") => Typed::Help,
-        _ if line.trim().is_empty() => Typed::Nothing,
-        _ => Typed::Prompt(line),
-    }
-}
 
 impl View {
     /// A key; true when it means leaving.
@@ -83,6 +35,7 @@ impl View {
             Key::Option(number) => self.choose(number, link, output)?,
             Key::Interrupt => return self.interrupt_key(link, output),
             Key::Detach => return Ok(true),
+            Key::Unfold => self.unfold(output)?,
         }
         Ok(false)
     }
@@ -90,8 +43,17 @@ impl View {
     /// A typed line; true when it means leaving.
     pub(crate) fn line(&mut self, line: &str, link: &mut Link, output: &mut Output) -> Outcome<bool> {
         let typed = parse(line);
-        let writes =
-            !matches!(typed, Typed::Nothing | Typed::Show | Typed::Who | Typed::Detach | Typed::Help);
+        let writes = !matches!(
+            typed,
+            Typed::Nothing
+                | Typed::Show
+                | Typed::Who
+                | Typed::Queue
+                | Typed::Thoughts
+                | Typed::Unfold
+                | Typed::Detach
+                | Typed::Help
+        );
         if writes && self.mode.read_only {
             self.note("read-only: nothing was sent (attach without --read-only to type)", output)?;
             return Ok(false);
@@ -102,7 +64,6 @@ impl View {
             Typed::ForSession(pattern) => self.allow_for_session(pattern, link, output)?,
             Typed::Deny(words) => self.answer(false, None, words, link, output)?,
             Typed::Option(Some(number)) => self.choose(number, link, output)?,
-            Typed::Option(None) => self.note("/option wants the number of an option", output)?,
             Typed::Show => match self.pending.front().cloned() {
                 Some(permission) => self.frame(&permission, usize::MAX, output)?,
                 None => self.note("nothing waits for an answer", output)?,
@@ -120,7 +81,30 @@ impl View {
                 self.send_or_say(Who { session_id: self.session.id.to_string() }, link, output)?;
             }
             Typed::Detach => return Ok(true),
-            Typed::Help => output.lines(HELP.iter().map(|line| (*line).to_owned()).collect())?,
+            Typed::Help => output.lines(slash::help(crate::ui::width()))?,
+            Typed::Answer(words) => self.answer_questions(words, link, output)?,
+            Typed::Option(None) => self.note("/option wants the number of an option", output)?,
+            Typed::Set(id, value) => self.set(id, value, link, output)?,
+            Typed::Queue => {
+                self.queue_asked = true;
+                let session_id = self.session.id.to_string();
+                self.send_or_say(GetSession { session_id }, link, output)?;
+            }
+            Typed::Drop(Some(input_seq)) => {
+                let session_id = self.session.id.to_string();
+                self.send_or_say(RemoveInput { session_id, input_seq }, link, output)?;
+            }
+            Typed::Drop(None) => {
+                self.note("/drop wants the record of a prompt; /queue lists them", output)?
+            }
+            Typed::Thoughts => {
+                self.mode.thoughts = !self.mode.thoughts;
+                let pieces = self.conversation.show_thoughts(self.mode.thoughts);
+                output.pieces(pieces)?;
+                let how = if self.mode.thoughts { "whole" } else { "in one line each" };
+                self.note(&format!("thoughts are shown {how} from now on"), output)?;
+            }
+            Typed::Unfold => self.unfold(output)?,
             Typed::Prompt(text) => self.prompt(text, link, output)?,
         }
         Ok(false)
@@ -133,13 +117,49 @@ impl View {
             idempotency_key: idempotency_key(),
             now: false,
         };
-        self.typed.push_back(text.to_owned());
+        if !self.mode.window {
+            self.typed.push_back(text.to_owned());
+        }
         let asked = link.send(input.clone());
         if asked.is_none() {
             self.note("not connected; the prompt goes out when the daemon is back", output)?;
         }
         self.unanswered.push((asked, input));
         Ok(())
+    }
+
+    fn unfold(&mut self, output: &mut Output) -> Outcome {
+        match self.conversation.unfold() {
+            Some(lines) => output.lines(lines),
+            None => self.note("nothing more was folded", output),
+        }
+    }
+
+    /// An option of the agent, or what it can be.
+    fn set(&mut self, id: &str, value: &str, link: &mut Link, output: &mut Output) -> Outcome {
+        if value.is_empty() {
+            return output.lines(slash::offers(&self.session, id, crate::ui::width()));
+        }
+        let session_id = self.session.id.to_string();
+        let (option_id, value) = (id.to_owned(), value.into());
+        self.send_or_say(SetOption { session_id, option_id, value }, link, output)
+    }
+
+    /// The agent's questions, answered in words.
+    fn answer_questions(&mut self, words: &str, link: &mut Link, output: &mut Output) -> Outcome {
+        let Some(permission) = self.pending.front() else {
+            return self.note("nothing waits for an answer", output);
+        };
+        let Some(option) = permission.options.iter().find(|option| option.kind == "answer") else {
+            return self.note("the agent asks for leave and has no question: /approve or /deny", output);
+        };
+        let option = option.option_id.clone();
+        match answers(&permission.raw_input, words) {
+            Ok(answers) => {
+                self.respond(true, Some(&option), link, output, |response| response.answers = Some(answers))
+            }
+            Err(why) => self.note(&why, output),
+        }
     }
 
     /// The agent's option of this number, from 1.
@@ -165,6 +185,9 @@ impl View {
 
     /// Yes, and by a rule of ours to its like; the agent hears "once".
     fn allow_for_session(&mut self, pattern: Option<&str>, link: &mut Link, output: &mut Output) -> Outcome {
+        if self.pending.front().is_some_and(|one| permission::kind(one) != permission::Kind::Leave) {
+            return self.note("a question cannot be allowed for the session", output);
+        }
         let wide = for_session(pattern, None);
         self.respond(true, None, link, output, |response| response.for_session = Some(wide))
     }
@@ -196,8 +219,8 @@ impl View {
             return self.note("not connected; nothing was answered", output);
         }
         self.answered = true;
-        if let Some(keys) = output.keys() {
-            keys.settle();
+        if let Some(window) = &mut output.window {
+            window.settle();
         }
         Ok(())
     }
@@ -273,25 +296,5 @@ impl View {
             return self.ask(output);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_are_ours_and_everything_else_is_a_prompt() {
-        assert_eq!(parse("  "), Typed::Nothing);
-        assert_eq!(parse("/approve "), Typed::Approve);
-        assert_eq!(parse("/deny"), Typed::Deny(None));
-        assert_eq!(parse("/deny use git instead"), Typed::Deny(Some("use git instead")));
-        assert_eq!(parse("/option 2"), Typed::Option(Some(2)));
-        assert_eq!(parse("/option two"), Typed::Option(None));
-        assert_eq!(parse("/detach"), Typed::Detach);
-        assert_eq!(parse("/transfer bob@box"), Typed::Transfer("bob@box"));
-        for prompt in ["ls -l", "/compact", "/approve everything", "  indented", "/quit now"] {
-            assert_eq!(parse(prompt), Typed::Prompt(prompt));
-        }
     }
 }

@@ -6,11 +6,19 @@
 
 mod asking;
 mod attention;
-mod editor;
+mod canvas;
+mod complete;
+mod history;
 mod input;
+mod keys;
+mod line;
 mod link;
 mod output;
+mod slash;
+mod status;
+mod terminal;
 mod view;
+mod window;
 
 use crate::args::AttachArgs;
 use crate::client::stream::{self, Retry, Seen};
@@ -18,7 +26,8 @@ use crate::client::{Daemon, Start};
 use crate::error::{Failure, Kind, Outcome};
 use crate::place;
 use crate::ui;
-use editor::{Console, Key};
+use history::History;
+use keys::Press;
 use link::Link;
 use output::Output;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -26,6 +35,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use vibes_protocol::model::{Role, Seq, SessionInfo};
 use view::{End, View};
+use window::{Key, Typed, Window};
 
 /// A line under way is shown after so much silence, so that a question without a newline is seen.
 const SILENCE: Duration = Duration::from_millis(700);
@@ -35,10 +45,14 @@ const SILENCE: Duration = Duration::from_millis(700);
 pub(crate) enum Event {
     /// The daemon, or the loss of it.
     Daemon(stream::Event),
-    /// A key with a meaning.
-    Key(Key),
-    /// A line was typed.
+    /// A key, in a window.
+    Press(Press),
+    /// A line was typed, where there is no window.
     Line(String),
+    /// The terminal has another size.
+    Resized,
+    /// Somebody sent us the signal that Ctrl-C is.
+    Interrupt,
     /// A signal asks us to leave.
     Leave,
 }
@@ -54,10 +68,14 @@ impl From<stream::Event> for Event {
 pub(crate) struct Mode {
     /// A person types.
     pub(crate) interactive: bool,
+    /// Into a terminal that can be drawn on.
+    pub(crate) window: bool,
     /// Never writes, never owns.
     pub(crate) read_only: bool,
     /// Ends with the exit code of the first turn.
     pub(crate) once: bool,
+    /// Thoughts are shown whole.
+    pub(crate) thoughts: bool,
 }
 
 pub(crate) fn attach(args: &AttachArgs) -> Outcome {
@@ -65,19 +83,22 @@ pub(crate) fn attach(args: &AttachArgs) -> Outcome {
     let id = daemon.named(&args.id)?;
     let (session, _, _) = daemon.session(&id)?;
     place::remember_session(daemon.dir(), session.id);
-    let mode = Mode { interactive: on_terminal(), read_only: args.read_only, once: false };
+    let mode = Mode::here(args.read_only, false, args.thoughts);
     run(&daemon, &session, args.after.unwrap_or(0), mode)
 }
 
 /// Attaches to a session that was just created.
 pub(crate) fn attach_new(daemon: Daemon, session: &SessionInfo, once: bool) -> Outcome {
     // The prompt is on its way: there is nothing to type into a session that ends by itself, but to answer.
-    let mode = Mode { interactive: on_terminal(), read_only: false, once };
+    let mode = Mode::here(false, once, false);
     run(&daemon, session, 0, mode)
 }
 
-fn on_terminal() -> bool {
-    ui::stdin_is_terminal() && ui::stdout_is_terminal()
+impl Mode {
+    fn here(read_only: bool, once: bool, thoughts: bool) -> Self {
+        let interactive = ui::stdin_is_terminal() && ui::stdout_is_terminal();
+        Self { interactive, window: interactive && ui::obeys(), read_only, once, thoughts }
+    }
 }
 
 fn run(daemon: &Daemon, session: &SessionInfo, after: Seq, mode: Mode) -> Outcome {
@@ -85,27 +106,40 @@ fn run(daemon: &Daemon, session: &SessionInfo, after: Seq, mode: Mode) -> Outcom
     let role = if mode.read_only { Role::Viewer } else { Role::Writer };
     let mut link = Link::new(daemon.dir().clone(), session.id, role, mode.once);
     let joined = link.join(Seen { seq: after, epoch: None }, &events)?;
-    leave_on_signals(&events);
+    heed_signals(&events, mode.window);
     let mut output = Output::plain(mode.once && !ui::stdout_is_terminal());
-    let view = View::new(mode, joined, after, link.me());
+    let view = View::new(mode, joined, after, link.me(), daemon.dir());
     view.header(&mut output)?;
     if mode.interactive {
         ui::save_title();
         view.retitle();
-        output.hand_over(Console::start(&events, mode.read_only, ui::Paint::stdout())?)?;
+    }
+    if mode.window {
+        let history = History::of(daemon.dir(), &session.cwd);
+        output.window = Some(Window::open(history, session.cwd.clone().into(), mode.read_only)?);
+        terminal::read_keys(events.clone());
+    } else if mode.interactive {
+        terminal::read_lines(events.clone());
     }
     let ended = Loop { link, view, output, events, heard, retry: None }.run();
     ended.and_then(End::outcome)
 }
 
-/// A terminal that is closed, or a polite kill: the editor must give the terminal back before we go.
-fn leave_on_signals(events: &Sender<Event>) {
-    use signal_hook::consts::{SIGHUP, SIGTERM};
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGTERM]) else { return };
+/// A terminal that is closed, or a polite kill: the terminal must be given back before we go. In a window, its size and
+/// the signal of Ctrl-C are ours too.
+fn heed_signals(events: &Sender<Event>, window: bool) {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+    let ours: &[i32] = if window { &[SIGHUP, SIGTERM, SIGWINCH, SIGINT] } else { &[SIGHUP, SIGTERM] };
+    let Ok(mut signals) = signal_hook::iterator::Signals::new(ours) else { return };
     let events = events.clone();
     thread::spawn(move || {
-        for _ in signals.forever() {
-            if events.send(Event::Leave).is_err() {
+        for signal in signals.forever() {
+            let event = match signal {
+                SIGWINCH => Event::Resized,
+                SIGINT => Event::Interrupt,
+                _ => Event::Leave,
+            };
+            if events.send(event).is_err() {
                 return;
             }
         }
@@ -125,7 +159,7 @@ impl Loop {
     fn run(mut self) -> Outcome<End> {
         let ended = self.until_end();
         let last = self.view.flush();
-        let shown = self.output.pieces(last).and_then(|()| self.output.flush());
+        let shown = self.output.pieces(last);
         self.output.stop();
         if self.view.mode.interactive {
             ui::restore_title();
@@ -142,13 +176,12 @@ impl Loop {
             if let Some(end) = self.view.end() {
                 return Ok(end);
             }
+            if let Some(window) = &mut self.output.window {
+                window.draw_if_due(&self.view)?;
+            }
             let event = match self.heard.try_recv() {
                 Ok(event) => Some(event),
-                // Nothing waits: what was gathered is shown before we sleep.
-                Err(_) => {
-                    self.output.flush()?;
-                    self.sleep()?
-                }
+                Err(_) => self.sleep()?,
             };
             if let Some(end) = self.handle(event)? {
                 return Ok(end);
@@ -159,9 +192,12 @@ impl Loop {
     /// Waits for the next event, or for what the clock brings.
     fn sleep(&mut self) -> Outcome<Option<Event>> {
         let now = Instant::now();
-        let silence = self.view.has_partial().then(|| now + SILENCE);
+        let window = self.output.window.as_ref();
+        // In a window it is seen anyway.
+        let silence = (window.is_none() && self.view.has_partial()).then(|| now + SILENCE);
+        let picture = window.and_then(|window| window.due(self.view.turn_running));
         let retry = self.retry.as_ref().map(|retry| retry.at);
-        let until = [silence, retry, self.view.deadline()].into_iter().flatten().min();
+        let until = [silence, retry, picture, self.view.deadline()].into_iter().flatten().min();
         let Some(until) = until else {
             // The loop holds a sender itself, so the channel cannot close.
             return Ok(self.heard.recv().ok());
@@ -181,6 +217,10 @@ impl Loop {
     }
 
     fn handle(&mut self, event: Option<Event>) -> Outcome<Option<End>> {
+        let mut leave = false;
+        if let (Some(window), Some(_)) = (&mut self.output.window, &event) {
+            window.touch();
+        }
         match event {
             Some(Event::Daemon(stream::Event::Message(generation, message)))
                 if self.link.stream.is_current(generation) =>
@@ -194,25 +234,40 @@ impl Loop {
                 self.view.lost(&error, &mut self.output)?;
                 self.retry = Some(Retry::now());
             }
-            Some(Event::Daemon(_)) => {}
-            Some(Event::Key(Key::Detach) | Event::Leave) => return Ok(Some(End::Detached)),
-            Some(Event::Key(key)) => {
-                let leave = self.view.key(key, &mut self.link, &mut self.output)?;
-                return Ok(leave.then_some(End::Detached));
+            Some(Event::Daemon(_)) | None => {}
+            Some(Event::Leave) => leave = true,
+            Some(Event::Interrupt) => {
+                leave = self.view.key(Key::Interrupt, &mut self.link, &mut self.output)?;
             }
-            Some(Event::Line(line)) => {
-                let leave = self.view.line(&line, &mut self.link, &mut self.output)?;
-                return Ok(leave.then_some(End::Detached));
+            Some(Event::Resized) => {
+                if let Some(width) = self.output.window.as_mut().and_then(Window::resized) {
+                    self.view.conversation.resize(width);
+                }
             }
-            None => {}
+            Some(Event::Press(press)) => leave = self.press(press)?,
+            Some(Event::Line(line)) => leave = self.view.line(&line, &mut self.link, &mut self.output)?,
+        }
+        if leave {
+            return Ok(Some(End::Detached));
         }
         self.reconnect()?;
         Ok(None)
     }
 
+    fn press(&mut self, press: Press) -> Outcome<bool> {
+        let Some(window) = &mut self.output.window else { return Ok(false) };
+        match window.press(press, &self.view.candidates)? {
+            Typed::Nothing => Ok(false),
+            Typed::Key(key) => self.view.key(key, &mut self.link, &mut self.output),
+            Typed::Line(line) => self.view.line(&line, &mut self.link, &mut self.output),
+        }
+    }
+
     fn reconnect(&mut self) -> Outcome {
         let Some(retry) = self.retry.take_if(|retry| retry.is_due()) else { return Ok(()) };
-        self.output.flush()?;
+        if let Some(window) = &mut self.output.window {
+            window.draw(&self.view)?;
+        }
         match self.link.join(self.view.seen(), &self.events) {
             Ok(joined) => self.view.rejoined(joined, &mut self.link, &mut self.output),
             Err(failure) => {

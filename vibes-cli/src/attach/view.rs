@@ -4,20 +4,25 @@
 //! which we joined.
 
 use super::Mode;
+use super::complete::Candidate;
 use super::link::Link;
 use super::output::Output;
+use super::slash;
 use crate::client::stream::Seen;
 use crate::commands::now_ms;
 use crate::error::Outcome;
-use crate::render::conversation::{Conversation, Piece};
-use crate::render::{keep_end, short, tilde};
+use crate::render::conversation::{Conversation, Piece, Place};
+use crate::render::short;
 use crate::screen::style;
-use crate::{place, sanitize, ui};
+use crate::{sanitize, ui};
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::model::{ClientId, Fact, Permission, RemovedReason, Seq, SessionInfo, SessionState};
+use vibes_protocol::paths::StateDir;
 use vibes_protocol::wire::Message;
 use vibes_protocol::wire::message::{Record, SubscribedSession};
 use vibes_protocol::wire::request::{Input, Pong};
@@ -56,8 +61,16 @@ pub(crate) struct View {
     pub(super) turn_running: bool,
     /// When the turn began that runs, if that was seen.
     pub(super) turn_began: Option<Instant>,
-    /// Prompts typed here whose record has not come: the editor has shown them already.
+    /// Prompts typed here whose record has not come, where the terminal itself has shown them.
     pub(super) typed: VecDeque<String>,
+    /// A connection is held.
+    pub(super) connected: bool,
+    /// What could follow a slash: our commands and the agent's.
+    pub(super) candidates: Vec<Candidate>,
+    /// The session's directory holds vibes' own state.
+    pub(super) holds_state: bool,
+    /// `/queue` asked what waits.
+    pub(super) queue_asked: bool,
     /// Prompts whose answer has not come, with the id of their request.
     pub(super) unanswered: Vec<(Option<String>, Input)>,
     pub(super) interrupt_pressed: Option<Instant>,
@@ -69,11 +82,20 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn new(mode: Mode, joined: SubscribedSession, after: Seq, me: Option<ClientId>) -> Self {
+    pub(crate) fn new(
+        mode: Mode,
+        joined: SubscribedSession,
+        after: Seq,
+        me: Option<ClientId>,
+        dir: &StateDir,
+    ) -> Self {
         let session = joined.session;
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let holds_state = real(dir.root()).starts_with(real(Path::new(&session.cwd)));
+        let place = if mode.window { Place::Window } else { Place::Stream };
         Self {
             mode,
-            conversation: Conversation::new(style(&session.agent, me)),
+            conversation: Conversation::new(style(&session.agent, me, place, mode.thoughts)),
             me,
             seen: Seen { seq: after, epoch: None },
             head: joined.head,
@@ -85,6 +107,10 @@ impl View {
             session,
             turn_began: None,
             typed: VecDeque::new(),
+            connected: true,
+            candidates: slash::candidates(&[]),
+            holds_state,
+            queue_asked: false,
             unanswered: Vec::new(),
             interrupt_pressed: None,
             transfer_to: None,
@@ -124,48 +150,6 @@ impl View {
     pub(super) fn name(&self) -> String {
         let name = self.session.name.as_deref();
         name.map_or_else(|| short(self.session.id), |name| sanitize::line(name).into_owned())
-    }
-
-    /// Says where we are, before the transcript.
-    pub(crate) fn header(&self, output: &mut Output) -> Outcome {
-        if self.mode.once && !self.mode.interactive {
-            return Ok(());
-        }
-        let (session, home) = (&self.session, place::home());
-        let directory = keep_end(&tilde(&sanitize::line(&session.cwd), home.as_deref()), 50);
-        let watching = if self.mode.read_only { " · read-only" } else { "" };
-        let name =
-            session.name.as_deref().map_or_else(String::new, |name| format!("{} · ", sanitize::line(name)));
-        let line = format!(
-            "── {name}{} · {directory} · {}{watching} ──",
-            sanitize::line(&session.agent),
-            short(session.id)
-        );
-        output.say(ui::Paint::stderr().dim(&line))
-    }
-
-    /// The last words, on standard error.
-    pub(crate) fn farewell(&self, end: &End) {
-        let (name, id) = (self.name(), short(self.session.id));
-        match end {
-            End::Detached => {
-                ui::say(&format!("detached from {name}; the session goes on. Back: vibes attach {id}"))
-            }
-            End::Turn(_) => {}
-            End::Ended if self.mode.once => {}
-            End::Ended => ui::say(&format!(
-                "session {name} is over ({}). Read it: vibes logs {id}",
-                self.session.state.as_str()
-            )),
-            End::Killed { .. } => ui::say(&format!("session {name} was killed. Read it: vibes logs {id}")),
-            End::Failed => {
-                let reason = self.session.reason.as_deref().unwrap_or("no reason was given");
-                ui::say(&format!(
-                    "session {name} failed: {}. Read it: vibes logs {id}",
-                    sanitize::line(reason)
-                ));
-            }
-        }
     }
 
     /// One message from the daemon.
@@ -214,6 +198,9 @@ impl View {
                 output.lines(lines)?;
                 self.transfer_if_asked(&members, link, output)
             }
+            Message::Session { queue, .. } if std::mem::take(&mut self.queue_asked) => {
+                output.lines(slash::queue(&queue, ui::width()))
+            }
             Message::Ping {} => {
                 let _ = link.send(Pong {});
                 Ok(())
@@ -231,7 +218,7 @@ impl View {
             self.tell_unseen(&resolved.permission_id, output)?;
         }
         if !self.is_own_echo(&record.fact) && !self.will_be_framed(record) {
-            let pieces = self.conversation.read(&record.fact);
+            let pieces = self.conversation.read(record.at_ms, &record.fact);
             output.pieces(pieces)?;
         }
         match &record.fact {
@@ -258,6 +245,7 @@ impl View {
                     self.answered = false;
                 }
             }
+            Fact::Update(update) => self.learn(&update.update),
             Fact::StateChanged(changed) => {
                 self.session.state = changed.to;
                 self.session.reason.clone_from(&changed.reason);
@@ -267,6 +255,14 @@ impl View {
         }
         self.attend(record);
         if record.seq >= self.head { self.ask(output) } else { Ok(()) }
+    }
+
+    /// What the agent can be told.
+    fn learn(&mut self, update: &Value) {
+        if update["sessionUpdate"] == "available_commands_update" {
+            let commands = update["availableCommands"].as_array().map(Vec::as_slice).unwrap_or_default();
+            self.candidates = slash::candidates(commands);
+        }
     }
 
     /// A session without records (or whose records were all seen) is caught up from the start.
@@ -332,16 +328,24 @@ impl View {
     }
 
     pub(super) fn note(&mut self, words: &str, output: &mut Output) -> Outcome {
-        let pieces = self.conversation.flush();
-        output.pieces(pieces)?;
+        // In a window what is under way stays so, below.
+        if output.window.is_none() {
+            let pieces = self.conversation.flush();
+            output.pieces(pieces)?;
+        }
         let paint = if self.mode.interactive { ui::Paint::stdout() } else { ui::Paint::stderr() };
-        output.say(paint.dim(&format!("· {}", sanitize::line(words))))
+        let width = if self.mode.interactive { ui::width().saturating_sub(2) } else { usize::MAX / 4 };
+        for line in crate::render::wrap(&sanitize::line(words), width) {
+            output.say(paint.dim(&format!("· {line}")))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn lost(&mut self, error: &io::Error, output: &mut Output) -> Outcome {
-        if let Some(keys) = output.keys() {
-            keys.settle();
+        if let Some(window) = &mut output.window {
+            window.settle();
         }
+        self.connected = false;
         self.note(&format!("connection lost ({error}); reconnecting"), output)
     }
 
@@ -353,6 +357,7 @@ impl View {
         output: &mut Output,
     ) -> Outcome {
         self.me = link.me();
+        self.connected = true;
         self.session = joined.session;
         self.head = joined.head;
         self.turn_running =

@@ -6,7 +6,7 @@ use crate::args::LogsArgs;
 use crate::client::{Daemon, Start};
 use crate::commands::wait::news;
 use crate::error::{Failure, Outcome};
-use crate::render::conversation::Conversation;
+use crate::render::conversation::{Conversation, Place};
 use crate::screen::{Plain, style};
 use crate::{place, ui};
 use vibes_protocol::model::{Seq, SessionId};
@@ -19,7 +19,8 @@ pub(crate) fn run(args: &LogsArgs) -> Outcome {
     let id = daemon.named(&args.id)?;
     let (session, _, _) = daemon.session(&id)?;
     place::remember_session(daemon.dir(), session.id);
-    let mut conversation = Conversation::new(style(&session.agent, None));
+    let place = if args.follow { Place::Stream } else { Place::Page };
+    let mut conversation = Conversation::new(style(&session.agent, None, place, args.thoughts));
     let mut screen = Plain::default();
     let mut after = args.after;
     loop {
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &LogsArgs) -> Outcome {
             if args.json {
                 ui::json_line(&Message::Record(record.clone()))?;
             } else {
-                screen.show(conversation.read(&record.fact))?;
+                screen.show(conversation.read(record.at_ms, &record.fact))?;
             }
         }
         if !records.is_empty() && after < head {

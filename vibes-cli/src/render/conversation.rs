@@ -4,21 +4,38 @@
 //! of an agent is sanitised, indented and cut to the width, so that the left edge belongs to vibes alone; without a
 //! terminal an agent's words pass byte for byte.
 
+mod speech;
 mod told;
+mod work;
 
 use super::markdown::Markdown;
-use super::{keep_start, overflow, permission, tool, wrap};
+use super::{keep_start, permission};
 use crate::sanitize;
 use crate::ui::Paint;
 use serde_json::Value;
-use std::collections::HashMap;
 use vibes_protocol::model::{ClientId, Fact};
+use work::Work;
+
+/// Where a conversation is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Printed as it comes: what begins is said, because nothing can be drawn again.
+    Stream,
+    /// A transcript: what began and ended is one line.
+    Page,
+    /// A window with a live part, where what is under way is seen.
+    Window,
+}
 
 /// How to draw.
 #[derive(Debug, Clone)]
 pub(crate) struct Style {
     /// Sanitise, indent, wrap, paint Markdown.
     pub(crate) terminal: bool,
+    /// Where.
+    pub(crate) place: Place,
+    /// Thoughts are shown whole.
+    pub(crate) thoughts: bool,
     /// Columns.
     pub(crate) width: usize,
     /// Colours.
@@ -55,7 +72,9 @@ pub(crate) struct Conversation {
     /// The line under way, not sanitised yet: a sequence cut between two chunks is whole again here.
     partial: String,
     markdown: Markdown,
-    titles: HashMap<String, String>,
+    work: Work,
+    /// When the record was written that is read, in milliseconds.
+    at_ms: i64,
     /// The lost records that were told last.
     lost: Option<(u64, u64)>,
     pieces: Vec<Piece>,
@@ -69,7 +88,8 @@ impl Conversation {
             speaker: Speaker::Agent,
             partial: String::new(),
             markdown: Markdown::default(),
-            titles: HashMap::new(),
+            work: Work::default(),
+            at_ms: 0,
             lost: None,
             pieces: Vec::new(),
         }
@@ -77,7 +97,12 @@ impl Conversation {
 
     /// Whether a line is under way.
     pub(crate) fn has_partial(&self) -> bool {
-        !self.partial.is_empty()
+        !self.partial.is_empty() || self.markdown.is_under_way()
+    }
+
+    /// From now on lines have so many columns.
+    pub(crate) fn resize(&mut self, width: usize) {
+        self.style.width = width;
     }
 
     /// Ends the line under way and gives what is to be printed.
@@ -87,7 +112,8 @@ impl Conversation {
     }
 
     /// Reads one fact and gives what is to be printed.
-    pub(crate) fn read(&mut self, fact: &Fact) -> Vec<Piece> {
+    pub(crate) fn read(&mut self, at_ms: i64, fact: &Fact) -> Vec<Piece> {
+        self.at_ms = at_ms;
         let paint = self.style.paint;
         match fact {
             Fact::Update(update) => self.update(&update.update),
@@ -180,7 +206,10 @@ impl Conversation {
                     renamed.name.as_deref().unwrap_or("nothing")
                 ));
             }
-            Fact::OptionSet(set) => self.note(&format!("{} = {}", set.option_id, words_of(&set.value))),
+            Fact::OptionSet(set) => {
+                self.work.option(&set.option_id, &set.value);
+                self.note(&format!("{} = {}", set.option_id, words_of(&set.value)));
+            }
             Fact::OptionDropped(dropped) => {
                 let what = format!(
                     "{} is no longer {}: {}",
@@ -217,125 +246,26 @@ impl Conversation {
     }
 
     fn update(&mut self, update: &Value) {
-        let (width, paint) = (self.style.width, self.style.paint);
-        let words = words_of_block(&update["content"]);
+        let words = || words_of_block(&update["content"]);
         match update["sessionUpdate"].as_str() {
-            Some("agent_message_chunk") => self.words(Speaker::Agent, &words),
-            Some("agent_thought_chunk") => self.words(Speaker::Thought, &words),
-            Some("user_message_chunk") => self.words(Speaker::User, &words),
-            Some("tool_call") => {
-                let id = update["toolCallId"].as_str().unwrap_or_default().to_owned();
-                let title = update["title"].as_str().unwrap_or("a tool").to_owned();
-                // The prompt of a shell is the command: saying it twice in a row helps nobody.
-                if !self.is_shell() {
-                    self.whole(tool::started(&title, update["kind"].as_str(), width, paint));
-                }
-                self.titles.insert(id, title);
-                self.tool_progress(update);
-            }
-            Some("tool_call_update") => self.tool_progress(update),
-            Some("plan") => tool::plan(update, width, paint).into_iter().for_each(|line| self.whole(line)),
+            Some("agent_message_chunk") => self.words(Speaker::Agent, &words()),
+            Some("agent_thought_chunk") => self.words(Speaker::Thought, &words()),
+            Some("user_message_chunk") => self.words(Speaker::User, &words()),
+            Some("tool_call") => self.tool_begins(update),
+            Some("tool_call_update") => self.tool_goes_on(update),
+            Some("plan") => self.plan(update),
             Some("current_mode_update") => {
+                self.work.option("mode", &update["currentModeId"]);
                 self.note(&format!("mode: {}", words_of(&update["currentModeId"])));
             }
+            Some("config_option_update") => {
+                for option in update["configOptions"].as_array().into_iter().flatten() {
+                    self.work.option(option["id"].as_str().unwrap_or_default(), &option["currentValue"]);
+                }
+            }
+            Some("usage_update") => self.work.context(update),
             _ => {}
         }
-    }
-
-    fn tool_progress(&mut self, update: &Value) {
-        let (width, paint) = (self.style.width, self.style.paint);
-        let id = update["toolCallId"].as_str().unwrap_or_default();
-        if let Some(title) = update["title"].as_str() {
-            self.titles.insert(id.to_owned(), title.to_owned());
-        }
-        let title = self.titles.get(id).map_or("a tool", String::as_str);
-        let Some(line) = tool::ended(title, update, width, paint) else { return };
-        self.whole(line);
-        // A shell's output was streamed while it ran; its end repeats the last part.
-        if !self.is_shell() {
-            tool::content(update, width, paint).into_iter().for_each(|line| self.whole(line));
-        }
-    }
-
-    fn is_shell(&self) -> bool {
-        self.style.agent == "shell"
-    }
-
-    /// Words of a speaker, as they stream in.
-    fn words(&mut self, speaker: Speaker, words: &str) {
-        if words.is_empty() {
-            return;
-        }
-        if speaker != self.speaker {
-            self.end_line();
-            self.speaker = speaker;
-        }
-        if !self.style.terminal && speaker == Speaker::Agent {
-            self.pieces.push(Piece::Words(words.to_owned()));
-            return;
-        }
-        let mut rest = words;
-        while let Some(at) = rest.find('\n') {
-            self.partial.push_str(&rest[..at]);
-            self.spoken_line();
-            rest = &rest[at + 1..];
-        }
-        self.partial.push_str(rest);
-        self.spill();
-    }
-
-    /// Shows what already fills a line of prose, so that a long paragraph does not wait for its end.
-    fn spill(&mut self) {
-        let width = self.text_width();
-        while self.style.terminal && !self.markdown.in_code() && overflow(&self.partial, width).is_some() {
-            let mut pieces = wrap(&self.partial, width);
-            let rest = pieces.pop().unwrap_or_default();
-            let head = pieces.join("\n");
-            self.partial = rest;
-            for line in head.split('\n') {
-                self.spoken(line);
-            }
-        }
-    }
-
-    fn text_width(&self) -> usize {
-        self.style.width.saturating_sub(3).max(20)
-    }
-
-    fn end_line(&mut self) {
-        if self.has_partial() {
-            self.spoken_line();
-        }
-    }
-
-    fn spoken_line(&mut self) {
-        let line = std::mem::take(&mut self.partial);
-        let line =
-            if self.style.terminal { sanitize::text(line.trim_end_matches('\r')).into_owned() } else { line };
-        if !self.style.terminal {
-            self.spoken(&line);
-            return;
-        }
-        for piece in wrap(&unframed(&line), self.text_width()) {
-            self.spoken(&piece);
-        }
-    }
-
-    /// One line of a speaker, short enough.
-    fn spoken(&mut self, line: &str) {
-        let paint = self.style.paint;
-        let line = if self.style.terminal { unframed(&sanitize::text(line)) } else { line.to_owned() };
-        let painted = match self.speaker {
-            Speaker::Agent if self.is_shell() || !self.style.terminal => line,
-            Speaker::Agent => self.markdown.line(&line, paint),
-            Speaker::Thought => paint.dim(&format!("~ {line}")),
-            Speaker::User => {
-                self.pieces.push(Piece::Line(format!("{} {line}", paint.green(">"))));
-                return;
-            }
-        };
-        let indent = if self.style.terminal && !painted.is_empty() { "  " } else { "" };
-        self.pieces.push(Piece::Line(format!("{indent}{painted}")));
     }
 
     /// A line of ours with a mark before it.
@@ -357,24 +287,22 @@ impl Conversation {
     }
 }
 
-/// The frame of approvals is drawn with double lines; in an agent's words they become something else.
-fn unframed(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '═' => '=',
-            '║' => '|',
-            '\u{2552}'..='\u{256c}' => '+',
-            c => c,
-        })
-        .collect()
-}
-
 /// The text of an ACP content block, or a word for what it is.
 pub(crate) fn words_of_block(block: &Value) -> String {
     match (block["text"].as_str(), block["type"].as_str()) {
         (Some(text), _) => text.to_owned(),
         (None, Some("resource_link")) => format!("[{}]", words_of(&block["uri"])),
-        (None, Some(kind)) => format!("[{kind}]"),
+        (None, Some("resource")) => match block["resource"]["uri"].as_str() {
+            Some(uri) => format!("[{uri}]"),
+            None => "[resource]".to_owned(),
+        },
+        (None, Some(kind)) => {
+            let format = block["mimeType"].as_str().map_or_else(String::new, |format| format!(" {format}"));
+            // Four characters of base64 are three bytes.
+            let size = block["data"].as_str().map_or(0, |data| data.len() / 4 * 3);
+            let size = if size > 0 { format!(", {} KiB", size.div_ceil(1024)) } else { String::new() };
+            format!("[{kind}{format}{size}]")
+        }
         (None, None) => String::new(),
     }
 }

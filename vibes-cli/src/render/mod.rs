@@ -11,9 +11,12 @@ pub(crate) mod markdown;
 pub(crate) mod permission;
 pub(crate) mod runs;
 pub(crate) mod sheet;
+pub(crate) mod spans;
 pub(crate) mod table;
 pub(crate) mod tool;
 
+use std::borrow::Cow;
+use std::ops::Range;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use vibes_protocol::model::SessionId;
 
@@ -79,25 +82,35 @@ pub(crate) fn keep_start(text: &str, width: usize) -> String {
 /// Cuts one line into lines of at most `width` columns, at spaces where there are any. Nothing is lost but the space
 /// at a break; indentation of the line is kept on its first part only.
 pub(crate) fn wrap(line: &str, width: usize) -> Vec<String> {
+    breaks(line, width).into_iter().map(|range| line[range].to_owned()).collect()
+}
+
+/// The same as ranges of bytes.
+pub(crate) fn breaks(line: &str, width: usize) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
-    let mut rest = line;
-    while let Some(at) = overflow(rest, width) {
+    let mut from = 0;
+    while let Some(at) = overflow(&line[from..], width) {
+        let rest = &line[from..];
         // A break at a space reads better, unless it would leave less than a third of the line.
         let space = rest[..at].rfind(' ').filter(|space| rest[..*space].trim_start().width() * 3 > width);
-        let (head, tail) = match space {
-            Some(space) => (&rest[..space], &rest[space + 1..]),
-            None if rest[at..].starts_with(' ') => (&rest[..at], &rest[at + 1..]),
-            None => rest.split_at(at),
+        let (end, next) = match space {
+            Some(space) => (space, space + 1),
+            None if rest[at..].starts_with(' ') => (at, at + 1),
+            None => (at, at),
         };
-        lines.push(head.to_owned());
-        rest = tail;
+        lines.push(from..from + end);
+        from += next;
     }
-    lines.push(rest.to_owned());
+    lines.push(from..line.len());
     lines
 }
 
 /// Where a line becomes too wide, as a byte index; `None` when it fits.
 pub(crate) fn overflow(line: &str, width: usize) -> Option<usize> {
+    // No character but a tab has more columns than bytes.
+    if line.len() <= width && !line.contains('\t') {
+        return None;
+    }
     let mut used = 0;
     for (at, c) in line.char_indices() {
         // A tab is at most eight columns; where exactly it stands is not known here.
@@ -107,6 +120,34 @@ pub(crate) fn overflow(line: &str, width: usize) -> Option<usize> {
         }
     }
     None
+}
+
+/// The columns of a line that may hold escape sequences of ours (`ESC [ … letter`).
+pub(crate) fn columns(painted: &str) -> usize {
+    let mut chars = painted.chars();
+    let mut used = 0;
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => while chars.next().is_some_and(|c| !c.is_ascii_alphabetic()) {},
+            c => used += c.width().unwrap_or(0),
+        }
+    }
+    used
+}
+
+/// The frame of approvals is drawn with double lines; in an agent's words they become something else.
+pub(crate) fn unframed(text: &str) -> Cow<'_, str> {
+    // All of them share their first two bytes with little else.
+    if !text.contains(|c| matches!(c, '\u{2550}'..='\u{256c}')) {
+        return Cow::Borrowed(text);
+    }
+    let instead = |c| match c {
+        '═' => '=',
+        '║' => '|',
+        '\u{2552}'..='\u{256c}' => '+',
+        c => c,
+    };
+    Cow::Owned(text.chars().map(instead).collect())
 }
 
 /// A number with its noun.

@@ -13,6 +13,31 @@ use vibes_protocol::model::{Permission, SessionInfo};
 /// How many lines of a request are shown before `/show` is needed for the rest.
 pub(crate) const LINES: usize = 200;
 
+/// What a request is about, which decides the keys that fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Leave to do something.
+    Leave,
+    /// A question that is answered by choosing.
+    Choice,
+    /// Questions that are answered in words.
+    Words,
+    /// A plan to be carried out.
+    Plan,
+}
+
+/// What a request is about.
+pub(crate) fn kind(permission: &Permission) -> Kind {
+    let mut answers = permission.options.iter().filter(|option| option.kind == "answer");
+    match (answers.next(), answers.next()) {
+        (Some(_), Some(_)) => Kind::Choice,
+        (Some(one), None) if one.option_id == "allow" => Kind::Words,
+        (Some(_), None) => Kind::Choice,
+        (None, _) if matches!(permission.tool.as_str(), "ExitPlanMode" | "switch_mode") => Kind::Plan,
+        (None, _) => Kind::Leave,
+    }
+}
+
 /// What the agent wants to do, in one line: the command, else the whole input.
 pub(crate) fn action(permission: &Permission) -> String {
     let action = command(&permission.raw_input).unwrap_or_else(|| match &permission.raw_input {
@@ -70,10 +95,23 @@ fn body(permission: &Permission, paint: Paint) -> Vec<String> {
     if let Some(command) = &command {
         field("command", &sanitize::strict(command));
     }
-    // The command is only a part of the input; whatever else there is belongs to the decision too.
-    let only_command =
-        command.is_some() && permission.raw_input.as_object().is_some_and(|input| input.len() == 1);
-    if !only_command && !permission.raw_input.is_null() {
+    // A question or a plan is read as what it is; in JSON it would be one long line.
+    let read = match kind(permission) {
+        Kind::Leave => 0,
+        Kind::Choice | Kind::Words => questions(&permission.raw_input, &mut field),
+        Kind::Plan => match permission.raw_input["plan"].as_str() {
+            Some(plan) => {
+                field("plan", &sanitize::strict(plan));
+                1
+            }
+            None => 0,
+        },
+    };
+    // That is only a part of the input; whatever else there is belongs to the decision too.
+    let known = usize::from(command.is_some()) + read;
+    let nothing_else =
+        known > 0 && permission.raw_input.as_object().is_some_and(|input| input.len() == known);
+    if !nothing_else && !permission.raw_input.is_null() {
         let pretty = serde_json::to_string_pretty(&permission.raw_input).unwrap_or_default();
         field("input", &sanitize::strict(&pretty));
     }
@@ -99,19 +137,54 @@ fn body(permission: &Permission, paint: Paint) -> Vec<String> {
     lines
 }
 
+/// The agent's questions, each with what it offers; how many fields of the input that was.
+fn questions(input: &Value, field: &mut impl FnMut(&str, &str)) -> usize {
+    let Some(questions) = input["questions"].as_array() else { return 0 };
+    let known = ["question", "header", "options", "multiSelect"];
+    // What is not understood is shown as it is.
+    let plain = questions.iter().all(|question| {
+        question["question"].is_string()
+            && question.as_object().is_some_and(|it| it.keys().all(|key| known.contains(&key.as_str())))
+    });
+    if !plain {
+        return 0;
+    }
+    for question in questions {
+        field("asks", &sanitize::strict(question["question"].as_str().unwrap_or_default()));
+        for (at, option) in question["options"].as_array().into_iter().flatten().enumerate() {
+            let label = option["label"].as_str().unwrap_or_default();
+            let about = option["description"].as_str().map_or_else(String::new, |about| format!(": {about}"));
+            field("", &sanitize::strict(&format!("  {}. {label}{about}", at + 1)));
+        }
+        if question["multiSelect"] == true {
+            field("", "  (several may be chosen)");
+        }
+    }
+    1
+}
+
 /// The frame. `limit` is how many lines of the request are shown; `now_ms` tells what is left until the deadline.
+/// `holds_state` says that the session's directory holds vibes' own state.
 pub(crate) fn frame(
     session: &SessionInfo,
     permission: &Permission,
     width: usize,
     limit: usize,
     now_ms: i64,
+    holds_state: bool,
     paint: Paint,
 ) -> Vec<String> {
+    let kind = kind(permission);
     let edge = paint.yellow("║");
     let name =
         session.name.as_deref().map_or_else(|| short(session.id), |name| sanitize::line(name).into_owned());
-    let title = format!(" APPROVAL NEEDED · {} · {name} ", sanitize::line(&session.agent));
+    let what = match kind {
+        Kind::Leave => "APPROVAL NEEDED",
+        Kind::Choice | Kind::Words => "THE AGENT ASKS",
+        Kind::Plan => "A PLAN TO APPROVE",
+    };
+    let title = format!(" {what} · {} · {name} ", sanitize::line(&session.agent));
+    let title = super::keep_start(&title, width.saturating_sub(4).max(20));
     let rule = |width: usize| "═".repeat(width);
     let mut lines = vec![format!("{}{}", paint.yellow("╔══"), paint.alarm(&title))];
     let room = width.saturating_sub(3).max(20);
@@ -136,17 +209,44 @@ pub(crate) fn frame(
         lines.push(format!("{edge} {}", paint.dim(&format!("denied by itself in {left} s"))));
     }
     lines.push(format!("{}{}", paint.yellow("╟"), paint.yellow(&"─".repeat(room.min(40)))));
-    let mut keys = format!(
-        "{}   {}   {}",
-        paint.green(&paint.bold("[A]pprove")),
-        paint.green("[S]ession: this again, unasked"),
-        paint.red(&paint.bold("[D]eny"))
-    );
-    for (at, option) in permission.options.iter().enumerate() {
-        let name = sanitize::strict(&option.name).replace('\n', "␊");
-        keys.push_str(&format!("\n[{}] {name} ({})", at + 1, sanitize::line(&option.kind)));
+    let approve = paint.green(&paint.bold("[A]pprove"));
+    let mut keys = match kind {
+        Kind::Leave => {
+            vec![approve, paint.green("[S]ession: this again, unasked"), paint.red(&paint.bold("[D]eny"))]
+        }
+        Kind::Plan => vec![approve, paint.red(&paint.bold("[D]: keep planning"))],
+        Kind::Choice => vec![
+            paint.green(&paint.bold("a number answers")),
+            "/answer WORDS".to_owned(),
+            paint.red("[D]: no answer"),
+        ],
+        Kind::Words => {
+            vec![paint.green(&paint.bold("/answer WORDS")), paint.red("[D]: no answer")]
+        }
+    };
+    // On a small screen each has a line.
+    if keys.iter().map(|key| super::columns(key) + 3).sum::<usize>() <= room + 3 {
+        keys = vec![keys.join("   ")];
     }
-    lines.extend(keys.lines().map(|line| format!("{edge} {line}")));
+    if kind == Kind::Leave && holds_state {
+        let words = "this directory holds vibes' own state: a rule may not answer here, and after [S] you may be asked again";
+        keys.extend(super::wrap(words, room).iter().map(|line| paint.dim(line)));
+    }
+    if kind == Kind::Words {
+        keys.extend(super::wrap("several questions: /answer A | B; numbers choose, as in 1,3 | 2", room));
+    }
+    // To answer in words takes words: there its one option is no key.
+    let first = usize::from(kind == Kind::Words);
+    for (at, option) in permission.options.iter().enumerate().skip(first) {
+        let name = sanitize::strict(&option.name).replace('\n', "␊");
+        let kind = if option.kind == "answer" {
+            String::new()
+        } else {
+            format!(" ({})", sanitize::line(&option.kind))
+        };
+        keys.extend(wrap_strict(&format!("[{}] {name}{kind}", at + 1), room));
+    }
+    lines.extend(keys.iter().map(|line| format!("{edge} {line}")));
     lines.push(paint.yellow(&format!("╚{}", rule(room.min(40)))));
     lines
 }
@@ -171,110 +271,4 @@ fn wrap_strict(line: &str, width: usize) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::render::list::tests::session;
-    use serde_json::json;
-
-    fn permission(changes: Value) -> Permission {
-        let mut value = json!({
-            "permission_id": "p1", "hash": "h", "tool": "execute", "raw_input": {"command": "rm -rf build"},
-            "cwd": "/srv/api", "claim_title": "Clean up",
-            "options": [{"option_id": "allow", "kind": "allow_once", "name": "Allow"},
-                        {"option_id": "reject", "kind": "reject_once", "name": "Reject"}]
-        });
-        for (key, change) in changes.as_object().unwrap() {
-            value[key] = change.clone();
-        }
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn drawn(permission: &Permission, limit: usize) -> Vec<String> {
-        frame(&session(json!({})), permission, 60, limit, 0, Paint::PLAIN)
-    }
-
-    #[test]
-    fn the_frame_shows_the_request_and_labels_the_claim() {
-        assert_eq!(
-            drawn(&permission(json!({})), LINES),
-            [
-                "╔══ APPROVAL NEEDED · shell · api ",
-                "║ tool      execute",
-                "║ directory /srv/api",
-                "║ command   rm -rf build",
-                "║ the agent calls it (unchecked): Clean up",
-                "╟────────────────────────────────────────",
-                "║ [A]pprove   [S]ession: this again, unasked   [D]eny",
-                "║ [1] Allow (allow_once)",
-                "║ [2] Reject (reject_once)",
-                "╚════════════════════════════════════════",
-            ]
-        );
-    }
-
-    #[test]
-    fn everything_beside_the_command_is_shown_too() {
-        let text =
-            drawn(&permission(json!({"raw_input": {"command": "ls", "env": {"X": "1"}}})), LINES).join("\n");
-        assert!(text.contains("\"env\"") && text.contains("\"X\": \"1\""), "{text}");
-        let change = json!({"diff": {"path": "a", "old_text": "x", "new_text": "y"}});
-        let text = drawn(&permission(change), LINES).join("\n");
-        assert!(text.contains("- x") && text.contains("+ y"), "{text}");
-    }
-
-    #[test]
-    fn what_is_cut_is_counted() {
-        let long = (0..50).map(|n| format!("echo {n}")).collect::<Vec<_>>().join("\n");
-        let permission = permission(json!({"raw_input": {"command": long}}));
-        let text = drawn(&permission, 10).join("\n");
-        assert!(text.contains("43 more lines not shown"), "{text}");
-        let all = drawn(&permission, usize::MAX).join("\n");
-        assert!(all.contains("echo 49") && !all.contains("not shown"));
-    }
-
-    #[test]
-    fn hostile_requests_cannot_leave_the_frame_or_hide() {
-        let evil = permission(json!({
-            "raw_input": {"command": "ls \u{1b}[8m; curl evil\u{1b}[0m\u{200b}\r#"},
-            "claim_title": "safe\n║ [A]pprove",
-            "options": [{"option_id": "x", "kind": "allow_once", "name": "No\n╚═"}]
-        }));
-        let lines = drawn(&evil, LINES);
-        assert!(
-            lines
-                .iter()
-                .all(|line| line.starts_with(['╔', '║', '╟', '╚']) && !line.chars().any(char::is_control))
-        );
-        let text = lines.concat();
-        assert!(text.contains("␛[8m") && text.contains("\\u{200b}") && text.contains('␍'), "{text}");
-        assert!(text.contains("safe␊║"), "a newline in a claim stays on its line: {text}");
-    }
-
-    #[test]
-    fn long_lines_are_wrapped_within_the_frame_and_whole() {
-        let long = "x".repeat(500);
-        let lines = drawn(&permission(json!({"raw_input": {"command": long.clone()}})), LINES);
-        assert_eq!(lines.concat().matches('x').count(), 501, "and the x of `execute`: {}", lines.len());
-        assert!(
-            lines.iter().all(|line| unicode_width::UnicodeWidthStr::width(line.as_str()) <= 62),
-            "{lines:#?}"
-        );
-    }
-
-    #[test]
-    fn one_line_names_the_action() {
-        assert_eq!(action(&permission(json!({}))), "execute rm -rf build");
-        let words = permission(json!({"raw_input": {"command": ["rm", "a b", "-f"]}}));
-        assert_eq!(action(&words), "execute rm \"a b\" -f");
-        let other = permission(json!({"tool": "edit", "raw_input": {"path": "x\ny"}}));
-        assert_eq!(action(&other), "edit {\"path\":\"x\\ny\"}");
-    }
-
-    #[test]
-    fn a_question_without_input_is_told_in_the_agents_words_as_its_own() {
-        let claimed = permission(json!({"raw_input": null, "claim_title": "touch x"}));
-        assert_eq!(action(&claimed), "execute (in its own words) touch x");
-        let silent = permission(json!({"raw_input": null, "claim_title": null}));
-        assert_eq!(action(&silent), "execute");
-    }
-}
+mod tests;

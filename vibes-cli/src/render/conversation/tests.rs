@@ -7,6 +7,8 @@ fn conversation(agent: &str, terminal: bool) -> Conversation {
     let width = if terminal { 40 } else { usize::MAX / 4 };
     Conversation::new(Style {
         terminal,
+        place: if terminal { Place::Page } else { Place::Stream },
+        thoughts: false,
         width,
         paint: Paint::PLAIN,
         agent: agent.to_owned(),
@@ -29,7 +31,7 @@ fn says(text: &str) -> Fact {
 
 /// The text that a terminal or a file would hold.
 fn shown(conversation: &mut Conversation, facts: &[Fact]) -> String {
-    let mut pieces: Vec<Piece> = facts.iter().flat_map(|fact| conversation.read(fact)).collect();
+    let mut pieces: Vec<Piece> = facts.iter().flat_map(|fact| conversation.read(0, fact)).collect();
     pieces.extend(conversation.flush());
     let texts = pieces.into_iter().map(|piece| match piece {
         Piece::Line(line) => format!("{line}\n"),
@@ -166,7 +168,7 @@ fn a_conversation_with_tools_reads_in_order() {
         update(json!({"sessionUpdate": "plan", "entries": [{"content": "ship", "status": "pending"}]})),
         says("Done\n\n# End\n"),
     ];
-    let expected = "  ~ hm\n  Let me look.\n⚙ read main.rs\n✓ main.rs\n  main.rs\n  - a\n  + b\nPlan\n  [ ] ship\n  Done\n\n  End\n";
+    let expected = "  ~ hm\n  Let me look.\n✓ read main.rs\n  main.rs  +1 -1\n  - a\n  + b\nPlan\n  [ ] ship\n  Done\n\n  End\n";
     assert_eq!(shown(&mut conversation("claude", true), &facts), expected);
 }
 
@@ -175,11 +177,117 @@ fn words_that_stream_in_pieces_become_whole_lines() {
     let facts: Vec<Fact> = "one two\nthree".chars().map(|c| says(&c.to_string())).collect();
     assert_eq!(shown(&mut conversation("claude", true), &facts), "  one two\n  three\n");
     let mut fold = conversation("claude", true);
-    assert!(fold.read(&says("a paragraph that is still going on and ")).len() <= 1);
-    let wide = fold.read(&says("on and on and on and on and on and on"));
-    assert!(!wide.is_empty(), "a full line of prose is shown before its newline comes");
+    assert!(fold.read(0, &says(&"on and ".repeat(100))).is_empty(), "it may still change");
+    assert_eq!(fold.live(0, 3).len(), 3, "but it is seen");
+    let wide = fold.read(0, &says(&"on and ".repeat(1_000)));
+    assert!(wide.len() > 100, "very long lines do not wait for their newline");
     let all = shown(&mut fold, &[]);
     assert!(all.lines().all(|line| line.chars().count() <= 40), "{all}");
+}
+
+fn thinks(text: &str) -> Fact {
+    update(json!({"sessionUpdate": "agent_thought_chunk", "content": {"type": "text", "text": text}}))
+}
+
+#[test]
+fn a_thought_becomes_one_line_and_can_be_unfolded() {
+    let long = "First I look at the file.\nThen I change it. Then I run the tests.";
+    let mut fold = conversation("claude", true);
+    fold.style.place = Place::Window;
+    assert!(fold.read(0, &thinks(long)).is_empty());
+    assert_eq!(fold.live(0, 5), ["  ~ … Then I run the tests. · 15 words"]);
+    assert_eq!(shown(&mut fold, &[says("Done.")]), "  ~ First I look at the fil… · 15 words\n  Done.\n");
+    let all = fold.unfold().unwrap().join("\n");
+    assert!(
+        all.starts_with("── a thought ──\n  ~ First I look at the file.") && all.ends_with("~ tests."),
+        "{all}"
+    );
+    assert_eq!(fold.unfold(), None);
+    let mut whole = conversation("claude", true);
+    whole.style.thoughts = true;
+    assert!(shown(&mut whole, &[thinks(long)]).contains("~ Then I change it."));
+    let pipe = shown(&mut conversation("claude", false), &[thinks(long)]);
+    assert!(pipe.contains("~ First") && pipe.contains("~ Then"), "{pipe}");
+}
+
+#[test]
+fn tool_calls_live_below_and_end_in_one_line() {
+    let mut fold = conversation("claude", true);
+    fold.style.place = Place::Window;
+    let call = |id: &str, title: &str| {
+        update(json!({"sessionUpdate": "tool_call", "toolCallId": id, "title": title, "kind": "execute"}))
+    };
+    for id in ["a", "b", "c", "d", "e"] {
+        assert!(fold.read(1_000, &call(id, &format!("run {id}"))).is_empty());
+    }
+    assert_eq!(
+        fold.live(4_500, 10),
+        ["  … 1 more", "⚙ run b · 3.5 s", "⚙ run c · 3.5 s", "⚙ run d · 3.5 s", "⚙ run e · 3.5 s"]
+    );
+    let text: String = (0..20).map(|n| format!("{n}\n")).collect();
+    let done = update(json!({"sessionUpdate": "tool_call_update", "toolCallId": "b", "status": "completed",
+        "content": [{"type": "content", "content": {"type": "text", "text": text}}]}));
+    let lines = fold.read(3_000, &done);
+    assert_eq!(lines[0], Piece::Line("✓ run b · 2.0 s".to_owned()));
+    assert_eq!(lines[9], Piece::Line("  … 12 more lines · Ctrl-O shows all".to_owned()));
+    assert_eq!((lines.len(), fold.live(4_500, 10).len()), (10, 4));
+    assert_eq!(fold.unfold().unwrap().len(), 21);
+    let over =
+        fact(json!({"kind": "turn_ended", "turn": 1, "outcome": "interrupted", "stop_reason": "cancelled"}));
+    let text = shown(&mut fold, &[over]);
+    assert!(text.contains("■ run a · not finished") && !text.contains("run b"), "{text}");
+    assert!(fold.live(0, 10).is_empty());
+}
+
+#[test]
+fn a_plan_is_updated_in_place_and_stays_at_the_end_of_its_turn() {
+    let mut fold = conversation("claude", true);
+    fold.style.place = Place::Window;
+    let plan = |done: usize| {
+        let status = |n: usize| if n < done { "completed" } else { "pending" };
+        let entries: Vec<Value> =
+            (0..12).map(|n| json!({"content": format!("step {n}"), "status": status(n)})).collect();
+        update(json!({"sessionUpdate": "plan", "entries": entries}))
+    };
+    assert!(fold.read(0, &plan(0)).is_empty() && fold.read(0, &plan(6)).is_empty());
+    let live = fold.live(0, 20);
+    assert_eq!((live[0].as_str(), live.len()), ("Plan 6/12", 8));
+    assert!(
+        live.contains(&"  [ ] step 6".to_owned()) && live.contains(&"  [x] step 5".to_owned()),
+        "{live:?}"
+    );
+    let over =
+        fact(json!({"kind": "turn_ended", "turn": 1, "outcome": "finished", "stop_reason": "end_turn"}));
+    assert_eq!(shown(&mut fold, &[over]).lines().count(), 13);
+}
+
+#[test]
+fn the_end_of_a_turn_says_what_it_used() {
+    let over = json!({"kind": "turn_ended", "turn": 1, "outcome": "finished", "stop_reason": "end_turn",
+        "usage": {"input_tokens": 120, "output_tokens": 45_300, "cache_read_tokens": 1_200_000},
+        "cost": {"amount": 0.01234, "currency": "USD"}, "models": {"opus": {}}});
+    let facts = [
+        update(json!({"sessionUpdate": "usage_update", "used": 50, "size": 200})),
+        fact(json!({"kind": "option_set", "option_id": "mode", "value": "plan"})),
+        fact(over),
+    ];
+    let mut fold = conversation("claude", true);
+    fold.style.width = 100;
+    let text = shown(&mut fold, &facts);
+    assert_eq!(
+        text.lines().last(),
+        Some("· 120 in · 45k out · 1.2M cached · $0.0123 · opus · mode plan · context 25 %")
+    );
+}
+
+#[test]
+fn what_is_no_text_has_a_word() {
+    let image = json!({"type": "image", "mimeType": "image/png", "data": "A".repeat(4096)});
+    assert_eq!(words_of_block(&image), "[image image/png, 3 KiB]");
+    assert_eq!(
+        words_of_block(&json!({"type": "resource", "resource": {"uri": "file:///a", "text": "x"}})),
+        "[file:///a]"
+    );
 }
 
 #[test]

@@ -47,6 +47,13 @@ impl Conversation {
                 self.line(paint.red("✗"), "the agent was lost during this turn; what it did is not known");
             }
         }
+        self.work_ends();
+        if self.style.terminal {
+            let words = self.work.usage(ended);
+            if !words.is_empty() {
+                self.note(&words);
+            }
+        }
         self.end_line();
         self.markdown = Markdown::default();
     }

@@ -8,7 +8,7 @@ use crate::render::columns;
 use crate::render::tool::clipped;
 use std::collections::VecDeque;
 
-/// Lines of the transcript that can be drawn again when the screen got smaller.
+/// Lines of the transcript that can be drawn again when the screen changed.
 const RECENT: usize = 200;
 
 /// The rows below the transcript.
@@ -25,7 +25,7 @@ pub(crate) struct Canvas {
     rows: usize,
     shown: Picture,
     recent: VecDeque<String>,
-    /// The screen got smaller, and what stands on it is nobody's guess.
+    /// The screen changed, and what stands on it is nobody's guess.
     torn: bool,
 }
 
@@ -40,8 +40,9 @@ impl Canvas {
 
     /// The screen has another size.
     pub(crate) fn resize(&mut self, (columns, rows): (usize, usize)) {
-        // Some terminals wrap what became too wide, some cut it: where our rows stand is not known then.
-        self.torn |= columns < self.columns || rows < self.rows;
+        // Some terminals wrap what became too wide and some cut it; what grows may bring back rows of ours that had
+        // scrolled out. Where anything stands is not known then.
+        self.torn |= (columns, rows) != (self.columns, self.rows);
         (self.columns, self.rows) = (columns, rows);
     }
 
@@ -175,13 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn a_narrower_screen_is_drawn_from_memory() {
+    fn a_screen_of_another_size_is_drawn_from_memory() {
         let mut canvas = Canvas::new((20, 5));
         canvas.draw("a\nb\nc\nd\n", picture(&["in"], (0, 0)));
         canvas.resize((10, 4));
         let bytes = canvas.draw("", picture(&["in"], (0, 0))).unwrap();
         assert!(bytes.contains("\x1b[H\x1b[Jb\r\nc\r\nd\r\n"), "{bytes:?}");
-        canvas.resize((15, 4));
-        assert_eq!(canvas.draw("", picture(&["in"], (0, 0))), None, "a wider one keeps what stands there");
+        canvas.resize((10, 4));
+        assert_eq!(canvas.draw("", picture(&["in"], (0, 0))), None, "it is no other");
+        canvas.resize((15, 5));
+        assert!(canvas.draw("", picture(&["in"], (0, 0))).unwrap().contains("a\r\nb"));
     }
 }

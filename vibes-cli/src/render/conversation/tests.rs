@@ -195,7 +195,7 @@ fn a_thought_becomes_one_line_and_can_be_unfolded() {
     let mut fold = conversation("claude", true);
     fold.style.place = Place::Window;
     assert!(fold.read(0, &thinks(long)).is_empty());
-    assert_eq!(fold.live(0, 5), ["  ~ … Then I run the tests. · 15 words"]);
+    assert_eq!(fold.live(0, 5), ["  ~ …Then I run the tests. · 15 words"]);
     assert_eq!(shown(&mut fold, &[says("Done.")]), "  ~ First I look at the fil… · 15 words\n  Done.\n");
     let all = fold.unfold().unwrap().join("\n");
     assert!(

@@ -50,8 +50,8 @@ impl Conversation {
         self.work_ends();
         if self.style.terminal {
             let words = self.work.usage(ended);
-            if !words.is_empty() {
-                self.note(&words);
+            for line in wrap(&words, self.text_width()).iter().filter(|line| !line.is_empty()) {
+                self.note(line);
             }
         }
         self.end_line();
@@ -73,6 +73,7 @@ impl Conversation {
         let option = resolved.option_id.as_deref().map_or_else(String::new, |option| format!(" ({option})"));
         let message = resolved.message.as_deref().map_or_else(String::new, |message| format!(": {message}"));
         let (mark, words) = match resolved.outcome {
+            Outcome::Allowed if resolved.answers.is_some() => (paint.green("✓"), "answered"),
             Outcome::Allowed => (paint.green("✓"), "allowed"),
             Outcome::Denied => (paint.red("✗"), "denied"),
             Outcome::Expired => (paint.red("✗"), "denied: nobody answered in time"),

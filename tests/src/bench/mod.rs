@@ -1,7 +1,7 @@
 //! Figures of the real programs, each beside a floor or a peer measured in the same run.
 //!
 //! `vibes-bench [F1 F2 …] [--rounds N] [--sessions N] [--records N] [--json FILE]`, or `--instructions [--bless]`. Without names every figure is
-//! taken, which needs four to five minutes. Invariant: every figure runs in a state directory of its own and is
+//! taken, which needs about six minutes. Invariant: every figure runs in a state directory of its own and is
 //! bounded in time, and whatever happens, an interrupt included, no process and no directory stays behind.
 //!
 //! Not here yet: F11 (web).
@@ -18,6 +18,7 @@ mod ingest;
 mod instructions;
 mod latency;
 mod memory;
+mod overhead;
 mod recovery;
 mod relay;
 mod replay;
@@ -44,7 +45,7 @@ struct Plan {
 /// One figure: its name, and what takes it.
 type Figure = (&'static str, fn(&Plan, &mut Report));
 
-const FIGURES: [Figure; 10] = [
+const FIGURES: [Figure; 11] = [
     ("F1", fanout::measure),
     ("F2", latency::measure),
     ("F3", replay::measure),
@@ -55,6 +56,7 @@ const FIGURES: [Figure; 10] = [
     ("F8", recovery::measure),
     ("F9", ingest::measure),
     ("F10", growth::measure),
+    ("F12", overhead::measure),
 ];
 
 fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, String> {

@@ -18,6 +18,8 @@ const READS: &[&str] = &[
     "get_rules",
     "test_rules",
     "list_approvals",
+    "list_turns",
+    "get_costs",
     "ping",
     "pong",
 ];

@@ -28,11 +28,12 @@ fn can_trace() -> bool {
     can
 }
 
-/// A program that runs another one and kills it at its N-th call. What it executes itself is not followed.
+/// A program that runs another one and kills it at its N-th call. What it executes itself is not followed, so the daemon
+/// is given a setting of its memory, which keeps it from beginning itself again.
 fn wrapper(env: &TestEnv, name: &str, call: &str, at: u32) -> String {
     let path = env.path(name);
     let script = format!(
-        "#!/bin/sh\nexec strace -D -f -q -b execve -o {}/strace.$$ -e trace={call} \
+        "#!/bin/sh\nexport MALLOC_ARENA_MAX=1\nexec strace -D -f -q -b execve -o {}/strace.$$ -e trace={call} \
          -e inject={call}:signal=KILL:when={at} {} \"$@\"\n",
         env.root().display(),
         env.binary(name).display(),

@@ -1,4 +1,4 @@
-//! Where pieces of a conversation go when no line editor is in the way.
+//! Where pieces of a conversation go when there is no window.
 //!
 //! Invariant: a whole line of ours never continues a line under way, and nothing is added to an agent's words: what
 //! it said without a last newline ends without one.

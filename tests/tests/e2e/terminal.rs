@@ -2,7 +2,7 @@
 //!
 //! The programs run in a real terminal and what they drew is read as bytes. Without colours (`NO_COLOR`) a command
 //! that draws and ends has no business with any escape sequence, so none may come at all; what the attached window's
-//! line editor needs is named.
+//! drawing needs is named.
 
 use serde_json::{Value, json};
 use vibes_tests::{Pty, TestEnv, Wire, eventually};
@@ -39,7 +39,7 @@ const PAYLOADS: &[&str] = &[
     "p28\x1b",
 ];
 
-/// What the line editor of an attached window sends for itself, digits taken out.
+/// What an attached window sends for itself, digits taken out.
 const EDITORS: &[&str] = &["[?h", "[?l", "[K", "[J", "[A", "[B", "[C", "[D", "[m", "[G", "[H", "[t"];
 
 /// What a window drew, without the titles that it sets itself: words of ours around a name, nothing to obey in them.

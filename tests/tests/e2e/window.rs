@@ -265,3 +265,32 @@ fn folded_output_unfolds() {
     pty.keys("/unfold\r");
     pty.wait_for_screen("all of the thought", |rows| is(rows, "~ then that, and so on"));
 }
+
+#[test]
+fn a_question_is_answered_by_its_number_and_has_no_approval() {
+    let env = TestEnv::started();
+    let (session, pty) = window(&env, (80, 30));
+    let mut ada = env.client("ada");
+    ada.subscribe(&session, 0, "viewer");
+    let options = json!([{"optionId": "answer-0", "name": "Red", "kind": "answer"},
+        {"optionId": "answer-1", "name": "Blue", "kind": "answer"},
+        {"optionId": "deny", "name": "Do not answer", "kind": "reject_once"}]);
+    let input = json!({"questions": [{"question": "Which colour?", "options": [{"label": "Red"}, {"label": "Blue"}]}]});
+    let params = json!({"toolCall": {"toolCallId": "q", "rawInput": input}, "options": options});
+    let asks = json!({"jsonrpc": "2.0", "id": "q", "method": "session/request_permission", "params": params});
+    ada.prompt(&session, &format!("raw {asks}\nsleep_until {}", env.path("never")));
+    let rows = pty.wait_for_row("› a number answers");
+    let frame: Vec<&String> = rows.iter().filter(|row| row.starts_with(['╔', '║'])).collect();
+    let has = |text: &str| frame.iter().any(|row| row.contains(text));
+    assert!(has("THE AGENT ASKS") && has("asks      Which colour?") && has("[2] Blue"), "{rows:#?}");
+    assert!(!has("[A]pprove") && !has("[S]ession"), "{rows:#?}");
+    // Keys count once the request could be read; what is no key is text.
+    pty.keys("as");
+    pty.wait_for_row("› as");
+    eventually("the number is taken", || {
+        pty.keys("\x152");
+        let info = ada.ok("get_session", json!({"session_id": session}));
+        (info["session"]["state"] == "processing").then_some(())
+    });
+    assert_eq!(ada.fact(&session, "permission_resolved")["fact"]["option_id"], "answer-1");
+}

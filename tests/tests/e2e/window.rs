@@ -180,12 +180,9 @@ fn tab_completes_commands_and_files() {
     let (session, pty) = window(&env, (80, 24));
     let mut ada = env.client("ada");
     let commands = json!([{"name": "approximate", "description": "round numbers"}]);
-    ada.prompt(
-        &session,
-        &update(json!({"sessionUpdate": "available_commands_update", "availableCommands": commands})),
-    );
-    ada.subscribe(&session, 0, "viewer");
-    ada.fact(&session, "turn_ended");
+    let told = update(json!({"sessionUpdate": "available_commands_update", "availableCommands": commands}));
+    ada.prompt(&session, &format!("{told}say they came"));
+    pty.wait_for_screen("the words after them", |rows| rows.iter().any(|row| row == "  they came"));
     pty.keys("/ap\t");
     let rows = pty.wait_for_row("(agent) round numbers");
     assert!(rows.iter().any(|row| row.contains("answer the request with yes")), "{rows:#?}");
@@ -270,8 +267,8 @@ fn folded_output_unfolds() {
 fn a_question_is_answered_by_its_number_and_has_no_approval() {
     let env = TestEnv::started();
     let (session, pty) = window(&env, (80, 30));
-    let mut ada = env.client("ada");
-    ada.subscribe(&session, 0, "viewer");
+    let (mut ada, mut watch) = (env.client("ada"), env.client("watch"));
+    watch.subscribe(&session, 0, "viewer");
     let options = json!([{"optionId": "answer-0", "name": "Red", "kind": "answer"},
         {"optionId": "answer-1", "name": "Blue", "kind": "answer"},
         {"optionId": "deny", "name": "Do not answer", "kind": "reject_once"}]);
@@ -292,5 +289,5 @@ fn a_question_is_answered_by_its_number_and_has_no_approval() {
         let info = ada.ok("get_session", json!({"session_id": session}));
         (info["session"]["state"] == "processing").then_some(())
     });
-    assert_eq!(ada.fact(&session, "permission_resolved")["fact"]["option_id"], "answer-1");
+    assert_eq!(watch.fact(&session, "permission_resolved")["fact"]["option_id"], "answer-1");
 }

@@ -107,6 +107,10 @@ impl Conversation {
 
     /// Ends the line under way and gives what is to be printed.
     pub(crate) fn flush(&mut self) -> Vec<Piece> {
+        // The end of a transcript, in the middle of a turn perhaps.
+        if self.style.place == Place::Page {
+            self.work_ends();
+        }
         self.end_line();
         std::mem::take(&mut self.pieces)
     }

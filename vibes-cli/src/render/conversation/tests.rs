@@ -168,7 +168,7 @@ fn a_conversation_with_tools_reads_in_order() {
         update(json!({"sessionUpdate": "plan", "entries": [{"content": "ship", "status": "pending"}]})),
         says("Done\n\n# End\n"),
     ];
-    let expected = "  ~ hm\n  Let me look.\n✓ read main.rs\n  main.rs  +1 -1\n  - a\n  + b\nPlan\n  [ ] ship\n  Done\n\n  End\n";
+    let expected = "  ~ hm\n  Let me look.\n✓ read main.rs\n  main.rs  +1 -1\n  - a\n  + b\n  Done\n\n  End\nPlan\n  [ ] ship\n";
     assert_eq!(shown(&mut conversation("claude", true), &facts), expected);
 }
 

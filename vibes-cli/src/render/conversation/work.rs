@@ -213,7 +213,7 @@ impl Conversation {
     }
 
     pub(super) fn plan(&mut self, update: &Value) {
-        if self.style.place == Place::Window {
+        if self.style.place != Place::Stream {
             self.work.plan = Some(update.clone());
             return;
         }

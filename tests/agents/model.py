@@ -20,12 +20,15 @@ A call that offers no tool is the agent's own housekeeping (a title, a summary):
 It is a proxy, too, that lets nobody through and says who wanted to be reached.
 
 LOG gets two lines of JSON per call. When it comes:
-  {"n", "messages": [[role, text], ...], "results": [text, ...]}   results of tools since the last message of the user
+  {"n", "messages": [[role, text], ...], "results": [text, ...], "earlier": [text, ...], "pictures": [sha256, ...]}
+where the results are of tools since the last message of the user, and earlier is what vibes told of a lost conversation;
 and when it is answered, with what was said and whether the agent was there to hear all of it:
   {"n", "said": text, "whole": bool, "status": HTTP status, 0 where it was none}
 and one for everything else: {"aside": path} and {"reached": host}.
 """
+import base64
 import gzip
+import hashlib
 import itertools
 import json
 import pathlib
@@ -45,6 +48,8 @@ DIRECTIVE = re.compile(r"\[\[(run|call|think|stream|until|fail|garbage|nothing)(
 CONTEXT = re.compile(
     r"<(environment_context|user_instructions|turn_aborted|permissions instructions|system-reminder|session_context)>"
     r".*?</\1>", re.S)
+# What vibes puts before a prompt when the agent does not know the conversation.
+EARLIER = re.compile(r"<(earlier-conversation-\w+)>.*?</\1>", re.S)
 
 
 class Log:
@@ -61,18 +66,38 @@ class Log:
 
 
 def conversation(items):
-    """From what a dialect reads, ("user" | "assistant" | "tool", text) in order: the messages without what agents add to
-    them, and the results of tools since the last message of the user."""
-    said, results = [], []
+    """From what a dialect reads, ("user" | "assistant" | "tool", text) in order: the messages without what agents and vibes
+    add to them, the results of tools since the last message of the user, and what vibes has told of earlier."""
+    said, results, earlier = [], [], []
     for role, text in items:
         if role == "tool":
             results.append(text)
             continue
-        text = CONTEXT.sub("", text).strip()
+        earlier += [match.group() for match in EARLIER.finditer(text)]
+        text = CONTEXT.sub("", EARLIER.sub("", text)).strip()
         if text:
             said.append([role, text])
             results = results if role == "assistant" else []
-    return said, results
+    return said, results, earlier
+
+
+def pictures(body):
+    """The hashes of all images in a request, whatever its dialect calls them."""
+    found = []
+    if isinstance(body, dict):
+        data = body.get("data") if "media_type" in body or "mimeType" in body or "mime_type" in body else None
+        url = body.get("image_url")
+        url = url.get("url") if isinstance(url, dict) else url
+        if isinstance(url, str) and url.startswith("data:"):
+            data = url.partition(",")[2]
+        if isinstance(data, str):
+            found.append(hashlib.sha256(base64.b64decode(data)).hexdigest())
+        body = list(body.values())
+    if isinstance(body, list):
+        for part in body:
+            found += pictures(part)
+    return found
+
 
 
 def shell_call(tools, command):
@@ -171,13 +196,14 @@ class Model(BaseHTTPRequestHandler):
             # Agents that count tokens first are content with any number.
             return self.reply(200, {"input_tokens": 1, "totalTokens": 1})
         items, tools = dialect.read(body)
-        said, results = conversation(items)
+        said, results, earlier = conversation(items)
         streams = dialect.streams(path, body)
         if not tools:
             self.server.log.write(aside=path)
             return self.answer(dialect, 0, body, streams, iter([dialect.aside(body)]))
         number = next(self.server.numbers)
-        self.server.log.write(n=number, messages=said, results=results)
+        self.server.log.write(
+            n=number, messages=said, results=results, earlier=earlier, pictures=pictures(body))
         prompt = next((text for role, text in reversed(said) if role == "user"), "")
         words_out, whole, status = [], False, 200
         try:

@@ -20,8 +20,10 @@ use crate::{
     prices::Prices,
     rules::Judge,
     session::{
-        Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist, state::State, task,
-        task::Environment,
+        Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist,
+        state::State,
+        task,
+        task::{Environment, Replay},
     },
 };
 use registry::Registry;
@@ -53,6 +55,8 @@ pub struct Parts {
     pub fence: u64,
     /// The whole environment of an agent, from its name and what the client sent, if one did.
     pub environment: Environment,
+    /// How much of a conversation is told again.
+    pub replay: Replay,
     /// What answers without a person.
     pub judge: Arc<Judge>,
     /// What tokens cost where agents tell only those.
@@ -144,11 +148,13 @@ impl Sessions {
     fn surroundings(&self) -> Surroundings {
         Surroundings {
             writer: self.parts.writer.clone(),
+            reader: self.parts.reader.clone(),
             board: self.parts.board.clone(),
             tails: self.tails.clone(),
             yard: self.parts.yard.clone(),
             fence: self.parts.fence,
             environment: self.parts.environment.clone(),
+            replay: self.parts.replay.clone(),
             judge: self.parts.judge.clone(),
             prices: self.parts.prices.clone(),
             stop: self.parts.stop.clone(),

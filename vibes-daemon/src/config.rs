@@ -5,11 +5,11 @@
 use crate::{attention::Event, paths};
 use anyhow::Context;
 use serde::Deserialize;
-use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::Arc};
 use vibes_core::{
     agent::{Dialect, launch::SPOOLS},
     prices::{Price, Prices},
-    session::ApprovalPolicy,
+    session::{ApprovalPolicy, task::Replay},
 };
 use vibes_protocol::{model::Detached, paths::StateDir};
 
@@ -62,6 +62,10 @@ pub struct Agent {
     /// otherwise.
     #[serde(default)]
     pub accepts: Option<Vec<String>>,
+    /// How much of a conversation it is told again when it does not know it, in KiB; 0 is nothing. What `[limits]` says
+    /// otherwise.
+    #[serde(default)]
+    pub replay_kib: Option<u64>,
 }
 
 /// What agents may take together.
@@ -70,17 +74,21 @@ pub struct Agent {
 pub struct Limits {
     /// How much of what agents wrote may wait to be recorded, in MiB.
     pub spool_mib: u64,
+    /// How much of a conversation an agent is told again that does not know it, in KiB; 0 is nothing.
+    pub replay_kib: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { spool_mib: SPOOLS >> 20 }
+        Self { spool_mib: SPOOLS >> 20, replay_kib: 32 }
     }
 }
 
 impl Limits {
     /// Less than this would be a handful of lines for some agents; more than this is no number of bytes.
     const SPOOL_MIB: std::ops::RangeInclusive<u64> = 16..=1 << 24;
+    /// More than this is more than models read.
+    const MOST_REPLAY_KIB: u64 = 4096;
 
     /// What all spools may hold together, in bytes.
     pub fn spools(&self) -> u64 {
@@ -224,6 +232,12 @@ impl Config {
         if !(least..=most).contains(&limits.spool_mib) {
             anyhow::bail!("limits.spool_mib: {} is not from {least} to {most}", limits.spool_mib);
         }
+        let of_agents =
+            agents.iter().filter_map(|(name, agent)| Some((format!("agents.{name}"), agent.replay_kib?)));
+        let mut replays = std::iter::once(("limits".to_owned(), limits.replay_kib)).chain(of_agents);
+        if let Some((place, kib)) = replays.find(|(_, kib)| *kib > Limits::MOST_REPLAY_KIB) {
+            anyhow::bail!("{place}.replay_kib: {kib} is more than {}", Limits::MOST_REPLAY_KIB);
+        }
         if let Some(name) = approvals.agents.keys().find(|name| !agents.contains_key(*name)) {
             anyhow::bail!("approvals.agents.{name}: no agent is called so");
         }
@@ -250,6 +264,15 @@ impl Config {
             .filter(|(name, _)| may(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+
+    /// How much of a conversation each agent is told again when it does not know it.
+    pub fn replay(&self) -> Replay {
+        let bytes = |kib: u64| usize::try_from(kib << 10).unwrap_or(usize::MAX);
+        let own =
+            self.agents.iter().filter_map(|(name, agent)| Some((name.clone(), bytes(agent.replay_kib?))));
+        let (own, all): (BTreeMap<String, usize>, _) = (own.collect(), bytes(self.limits.replay_kib));
+        Arc::new(move |agent| own.get(agent).copied().unwrap_or(all))
     }
 
     /// The daemon's own `PATH`.
@@ -310,7 +333,11 @@ fn presets(me: &std::path::Path) -> BTreeMap<String, Agent> {
     BTreeMap::from([
         (
             "shell".into(),
-            agent(&[&me, "agent", "shell"], "Shell", "runs commands in a directory; needs nothing else"),
+            Agent {
+                // It remembers nothing, and words are commands to it.
+                replay_kib: Some(0),
+                ..agent(&[&me, "agent", "shell"], "Shell", "runs commands in a directory; needs nothing else")
+            },
         ),
         (
             "claude".into(),

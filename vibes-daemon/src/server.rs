@@ -104,6 +104,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let sessions = Sessions::new(Parts {
         writer: writer.clone(),
         reader,
+        replay: config.replay(),
         judge: Arc::new(judge),
         prices: Arc::new(config.prices),
         board: Arc::new(Board::default()),

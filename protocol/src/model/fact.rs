@@ -48,6 +48,20 @@ pub struct Actor {
     pub label: Option<String>,
 }
 
+/// Where context that goes before a prompt is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContextSource {
+    /// The conversation so far, told again to an agent that does not know it.
+    Transcript,
+    /// A person.
+    Person,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 macro_rules! facts {
     ($($(#[$doc:meta])* $tag:literal $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
         /// The kinds this crate knows, tagged `kind` in JSON.
@@ -159,6 +173,24 @@ facts! {
         /// The exit code of the command, for agents that run one per turn.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit_code: Option<i32>,
+    }
+    /// Something was put before a turn's prompt, for the agent alone.
+    "context_added" ContextAdded {
+        /// The number of the turn.
+        turn: u64,
+        /// Where it is from.
+        source: ContextSource,
+        /// What the agent was told, whole.
+        text: String,
+        /// Of a transcript: how many turns it tells, up to the present one.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        turns: u64,
+        /// How many turns before these it leaves out.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        left_out: u64,
+        /// Why there is none, when it could not be made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     }
     /// A prompt that was accepted did not reach the agent; it stays in the queue.
     "not_delivered" NotDelivered {

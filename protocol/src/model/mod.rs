@@ -2,6 +2,7 @@
 //!
 //! Invariant: serialisable, comparable, free of behaviour beyond their own shape.
 
+pub mod content;
 pub mod error;
 pub mod fact;
 pub mod ids;

@@ -201,8 +201,10 @@ impl Fake {
     }
 
     fn prompt(self: &Arc<Self>, id: &Value, session: &str, params: &Value) {
-        let texts =
-            params["prompt"].as_array().into_iter().flatten().filter_map(|block| block["text"].as_str());
+        // What goes before a prompt is heard, and is no script.
+        let is_context = |block: &&Value| block["_meta"]["vibes"]["context"].is_string();
+        let blocks = params["prompt"].as_array().into_iter().flatten();
+        let texts = blocks.filter(|block| !is_context(block)).filter_map(|block| block["text"].as_str());
         let script = texts.collect::<Vec<_>>().join("\n");
         let cancelled = Arc::new(AtomicBool::new(false));
         let before = self.turns.lock().expect("no turn panics").insert(session.to_owned(), cancelled.clone());

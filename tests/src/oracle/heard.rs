@@ -22,7 +22,10 @@ pub fn check_heard(session: &str, records: &[Value], heard: &[Entry]) {
         .collect();
     for (entry, message) in &lines {
         if message["method"] == "session/prompt" {
+            // What goes before a prompt has records of its own.
+            let is_context = |block: &&Value| block["_meta"]["vibes"]["context"].is_string();
             let blocks = message["params"]["prompt"].as_array().into_iter().flatten();
+            let blocks = blocks.filter(|block| !is_context(block));
             let text = blocks.filter_map(|block| block["text"].as_str()).collect();
             *reached.entry(text).or_default() += 1;
         } else if message["method"].is_null() && entry.kind == "in" {

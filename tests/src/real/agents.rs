@@ -27,6 +27,8 @@ pub struct Agent {
     pub resumes: &'static str,
     /// Whether it may have lost a conversation that it says it kept; the session tells it then.
     pub forgets: bool,
+    /// Where it keeps conversations, below the test's directory.
+    pub memory: &'static str,
     /// In how many pieces two hundred words arrive at least.
     pub pieces: usize,
     /// What it makes of a model that cannot answer, by directive of the model.
@@ -64,6 +66,7 @@ pub const CODEX: Agent = Agent {
     denied: "interrupted",
     resumes: "resume",
     forgets: false,
+    memory: "home/.codex/sessions",
     pieces: 200,
     failures: &[
         ("fail: 400", Failure::Told),
@@ -100,6 +103,7 @@ pub const CLAUDE_ACP: Agent = Agent {
     denied: "finished",
     resumes: "resume",
     forgets: false,
+    memory: "home/.claude/projects",
     pieces: 200,
     failures: &[
         ("fail: 400", Failure::Told),
@@ -126,6 +130,7 @@ pub const GEMINI: Agent = Agent {
     resumes: "load",
     // It names its files by the minute: a second process in the same one, or a second load, finds nothing.
     forgets: true,
+    memory: "home/.gemini/tmp",
     pieces: 200,
     failures: &[
         ("fail: 400", Failure::Told),
@@ -151,6 +156,7 @@ pub const OPENCODE: Agent = Agent {
     denied: "finished",
     resumes: "resume",
     forgets: false,
+    memory: "data/opencode",
     pieces: 200,
     failures: &[
         ("fail: 400", Failure::Told),

@@ -25,6 +25,10 @@ pub struct Call {
     pub messages: Vec<(String, String)>,
     /// What tools gave back since the last message of the user.
     pub results: Vec<String>,
+    /// What it was told of a conversation that the agent had lost.
+    pub earlier: Vec<String>,
+    /// The hashes of the images it was shown.
+    pub pictures: Vec<String>,
     /// What it answered; `None` while it is answering.
     pub said: Option<String>,
     /// Whether the agent stayed to the end of the answer.
@@ -48,6 +52,8 @@ enum Logged {
         n: usize,
         messages: Vec<(String, String)>,
         results: Vec<String>,
+        earlier: Vec<String>,
+        pictures: Vec<String>,
     },
     Answered {
         n: usize,
@@ -91,9 +97,10 @@ impl Model {
         let mut calls: Vec<Call> = Vec::new();
         for logged in self.logged::<Logged>() {
             match logged {
-                Logged::Asked { n, messages, results } => {
+                Logged::Asked { n, messages, results, earlier, pictures } => {
                     assert_eq!(n, calls.len() + 1, "the model counts its calls");
-                    calls.push(Call { messages, results, said: None, whole: false, status: 0 });
+                    let (said, whole, status) = (None, false, 0);
+                    calls.push(Call { messages, results, earlier, pictures, said, whole, status });
                 }
                 Logged::Answered { n, said, whole, status } => {
                     let call = &mut calls[n - 1];

@@ -14,6 +14,7 @@ mod claude;
 mod cli;
 mod clock;
 mod cold;
+mod context;
 mod crash;
 mod disk;
 mod doors;

@@ -49,8 +49,8 @@ pub(crate) enum Verb {
     Resume {
         /// Session
         id: String,
-        /// Told to the agent with the next prompt
-        #[arg(long, value_name = "TEXT")]
+        /// Told to the agent with the next prompt; `@FILE` reads a file
+        #[arg(long, value_name = "TEXT|@FILE")]
         context: Option<String>,
         /// Pass a variable of this environment to the agent
         #[arg(long, value_name = "NAME[=VALUE]")]

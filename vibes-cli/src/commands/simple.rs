@@ -83,6 +83,7 @@ pub(crate) fn suspend(id: &str, now: bool) -> Outcome {
 
 pub(crate) fn resume(id: &str, context: Option<String>, env: &[String]) -> Outcome {
     let mut env = place::agent_environment(env)?;
+    let context = context.map(from_file).transpose()?;
     let mut daemon = Daemon::introduced(Start::Auto)?;
     let named = daemon.named(id)?;
     let (session, _, _) = daemon.session(&named)?;
@@ -91,6 +92,12 @@ pub(crate) fn resume(id: &str, context: Option<String>, env: &[String]) -> Outco
     daemon.ask(ResumeSession { session_id, additional_context: context, env })?;
     ui::say(&format!("resumed {}", sanitize::line(id)));
     Ok(())
+}
+
+/// Words, or with `@` before it the file that holds them.
+fn from_file(words: String) -> Outcome<String> {
+    let Some(path) = words.strip_prefix('@') else { return Ok(words) };
+    std::fs::read_to_string(path).map_err(|error| Failure::io(format!("--context @{path}"), &error))
 }
 
 pub(crate) fn rename(id: &str, name: &str) -> Outcome {

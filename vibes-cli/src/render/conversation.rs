@@ -13,7 +13,7 @@ use super::{keep_start, permission};
 use crate::sanitize;
 use crate::ui::Paint;
 use serde_json::Value;
-use vibes_protocol::model::{ClientId, Fact};
+use vibes_protocol::model::{ClientId, Fact, content};
 use work::Work;
 
 /// Where a conversation is shown.
@@ -184,6 +184,7 @@ impl Conversation {
                     .map_or_else(String::new, |ms| format!(", again in {} s", ms.div_ceil(1000)));
                 self.line(paint.yellow("…"), &format!("{}{status}{tries}{next}", waits.why));
             }
+            Fact::ContextAdded(added) => self.context_added(added),
             Fact::NotDelivered(_) => self.note("a prompt did not reach the agent; it stays in the queue"),
             Fact::InputDropped(dropped) => match &dropped.by {
                 Some(by) => self.note(&format!("a queued prompt was removed by {}", self.who(by))),
@@ -291,24 +292,9 @@ impl Conversation {
     }
 }
 
-/// The text of an ACP content block, or a word for what it is.
+/// The text of an ACP content block, or what it is.
 pub(crate) fn words_of_block(block: &Value) -> String {
-    match (block["text"].as_str(), block["type"].as_str()) {
-        (Some(text), _) => text.to_owned(),
-        (None, Some("resource_link")) => format!("[{}]", words_of(&block["uri"])),
-        (None, Some("resource")) => match block["resource"]["uri"].as_str() {
-            Some(uri) => format!("[{uri}]"),
-            None => "[resource]".to_owned(),
-        },
-        (None, Some(kind)) => {
-            let format = block["mimeType"].as_str().map_or_else(String::new, |format| format!(" {format}"));
-            // Four characters of base64 are three bytes.
-            let size = block["data"].as_str().map_or(0, |data| data.len() / 4 * 3);
-            let size = if size > 0 { format!(", {} KiB", size.div_ceil(1024)) } else { String::new() };
-            format!("[{kind}{format}{size}]")
-        }
-        (None, None) => String::new(),
-    }
+    content::words(block).into_owned()
 }
 
 fn words_of(value: &Value) -> String {

@@ -119,6 +119,12 @@ impl Step<'_> {
                 let context_lost = how == "new" && self.s.body.turns > 0;
                 let generation = self.s.body.generation;
                 self.record(fact::AgentReady { generation, how: how.to_owned(), context_lost });
+                if context_lost {
+                    (self.s.body.recall, self.s.recalled) = (true, None);
+                }
+                if self.s.body.recall {
+                    self.look_back();
+                }
                 if self.s.body.state == SessionState::Starting {
                     let resting = self.resting_state();
                     self.set_state(resting, None, None);
@@ -315,6 +321,8 @@ impl Step<'_> {
         if self.s.body.running {
             self.s.link = Link::Live;
             self.deny_detached();
+            // A prompt may wait for what an earlier daemon was about to read.
+            self.pump();
         }
     }
 
@@ -427,6 +435,9 @@ impl Step<'_> {
             self.record(fact::NotDelivered { input_seq: turn.prompt.input_seq });
             let result = TurnResult { stop_reason: "not_delivered".to_owned(), ..TurnResult::default() };
             self.close_turn(&turn, TurnOutcome::Interrupted, result);
+            // What went before it did not reach the agent either.
+            self.s.body.context = turn.context.or(self.s.body.context.take());
+            self.s.body.recall |= turn.recalled;
             self.s.body.queue.push_front(turn.prompt);
         }
     }

@@ -6,7 +6,7 @@ use super::{
     approvals::Resolution,
     event::{Answer, Caller, Command, Effect, MetadataUpdate, Notice, Reply, Tag},
     queue::check_content,
-    state::{Goal, KEY_LIFE_MS, MAX_QUEUED},
+    state::{Goal, KEY_LIFE_MS, MAX_CONTEXT, MAX_QUEUED},
     step::Step,
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     ownership::{Denied, Joiner, Seat},
 };
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use vibes_protocol::model::{
     ClientId, CodedError, ErrorCode, How, Outcome, QueuedPrompt, RemovedReason, Role, SessionState,
     SuspendReason, fact,
@@ -90,6 +91,14 @@ impl Step<'_> {
                 self.judged(&permission_id, *judgement);
                 Ok(Some(Reply::Ok))
             }
+            Command::Recalled(digest) => {
+                self.s.recalling = false;
+                if self.s.body.recall {
+                    self.s.recalled = Some(Arc::new(*digest));
+                    self.pump();
+                }
+                Ok(Some(Reply::Ok))
+            }
             Command::ForgetRule(name) => self.forget_rule(by, &name),
             Command::Interrupt { turn } => {
                 let begun = self.s.body.turns;
@@ -138,6 +147,10 @@ impl Step<'_> {
                 }
                 if self.s.body.deleted_ms.is_some() {
                     return Err(self.wrong_state("it is deleted: undelete it first"));
+                }
+                if context.as_ref().is_some_and(|context| context.len() > MAX_CONTEXT) {
+                    let message = format!("additional_context: more than {MAX_CONTEXT} bytes");
+                    return Err(CodedError::new(ErrorCode::BadRequest, message));
                 }
                 self.s.body.context = context.or_else(|| self.s.body.context.take());
                 self.s.body.launch.once = false;

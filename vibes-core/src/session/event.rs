@@ -3,7 +3,7 @@
 //! A **command** is asked from outside and gets a reply; an **event** happened; an **effect** is to be done once the
 //! change is committed. One closed set each: what can happen here is answered by reading one type.
 
-use super::approvals::ApprovalPolicy;
+use super::{approvals::ApprovalPolicy, recall::Digest};
 use crate::{
     agent::{
         Dialect,
@@ -81,6 +81,8 @@ pub enum Command {
         /// What they say.
         judgement: Box<Judgement>,
     },
+    /// What is to be told again of the conversation.
+    Recalled(Box<Digest>),
     /// Takes a rule of the session away.
     ForgetRule(String),
     /// Ends the running turn.
@@ -331,6 +333,8 @@ pub enum Effect {
     Notice(Notice),
     /// Asks the rules about a question.
     Judge(Box<Permission>),
+    /// Reads what is to be told again of the conversation.
+    Recall,
     /// The generation's directory is of no more use.
     Forget(u64),
     /// A turn is over: its records can be packed.

@@ -16,9 +16,11 @@ pub mod task;
 mod agent_events;
 mod commands;
 mod queue;
+mod recall;
 
 pub use approvals::ApprovalPolicy;
 pub use event::{Caller, Command, Looked, Notice, Plan, Reply};
+pub use recall::Digest;
 pub use task::{SessionHandle, Surroundings};
 
 #[cfg(test)]

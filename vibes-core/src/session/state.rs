@@ -7,6 +7,7 @@ use super::{
     approvals::{ApprovalPolicy, Watched},
     event::{Looked, Plan, Tag},
     ledger::Ledger,
+    recall::Digest,
     shared::Shared,
 };
 use crate::{
@@ -28,6 +29,8 @@ use vibes_protocol::model::{
 
 /// The most prompts that may wait in one session.
 pub const MAX_QUEUED: usize = 32;
+/// The longest context that a person can give at a resume, in bytes: it waits in the state for the next prompt.
+pub const MAX_CONTEXT: usize = 64 * 1024;
 /// The most questions that may wait in one session; more are refused, so that a mad agent cannot bury a person.
 pub const MAX_PENDING: usize = 256;
 /// The most bytes of questions that may wait in one session: every listing of the session shows them, and a line of
@@ -76,6 +79,12 @@ pub struct Turn {
     pub frame: u64,
     /// Whether the agent was asked to end it.
     pub cancelled: bool,
+    /// What a person put before the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Whether the conversation so far was told before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recalled: bool,
 }
 
 /// What a session is being stopped for.
@@ -185,6 +194,9 @@ pub struct Body {
     pub queue: VecDeque<QueuedPrompt>,
     /// Told to the agent with the next prompt.
     pub context: Option<String>,
+    /// Whether the agent does not know the conversation so far: the next prompt tells it.
+    #[serde(default)]
+    pub recall: bool,
     /// A stop under way.
     pub stopping: Option<Stopping>,
     /// How many joins there were.
@@ -311,6 +323,11 @@ pub struct State {
     pub ready_waiters: Vec<Tag>,
     /// Who waits for an option, by frame.
     pub option_waiters: BTreeMap<u64, Tag>,
+    /// What is to be told of the conversation so far, once it is read, and whether it is being read. A new daemon reads it
+    /// anew.
+    pub recalled: Option<Arc<Digest>>,
+    /// See [`State::recalled`].
+    pub recalling: bool,
     /// How the session left the list, for the notice.
     pub removed: Option<RemovedReason>,
     /// What the store holds of it cannot be read; this is what is shown in its place.
@@ -353,6 +370,7 @@ impl State {
             turns: 0,
             queue: VecDeque::new(),
             context: None,
+            recall: false,
             stopping: None,
             joins: 0,
             owner: None,
@@ -406,6 +424,8 @@ impl State {
             stop_waiters: Vec::new(),
             ready_waiters: Vec::new(),
             option_waiters: BTreeMap::new(),
+            recalled: None,
+            recalling: false,
             removed: None,
             unreadable: false,
         }

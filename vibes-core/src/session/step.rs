@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use vibes_protocol::model::{
     CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState,
     SuspendReason, TurnOutcome,
-    fact::{self, Actor},
+    fact::{self, Actor, ContextSource},
 };
 
 /// What a step leads to.
@@ -286,21 +286,65 @@ impl Step<'_> {
         if body.turn.is_some() || body.stopping.is_some() || !body.running || !body.codec.is_ready() {
             return;
         }
-        let Some(prompt) = body.queue.pop_front() else { return };
-        let mut content = prompt.content.clone();
-        if let Some(context) = body.context.take() {
-            content.insert(0, json!({"type": "text", "text": context}));
+        if !body.queue.is_empty() && body.recall && self.s.recalled.is_none() {
+            return self.look_back();
         }
+        let Some(prompt) = body.queue.pop_front() else { return };
+        let (context, recalled) = (body.context.take(), std::mem::take(&mut body.recall));
         body.turns += 1;
-        let number = body.turns;
-        let first = self.record(fact::TurnStarted { turn: number, input_seq: prompt.input_seq });
-        self.open_turn(number, &prompt, first);
+        let turn = body.turns;
+        let first = self.record(fact::TurnStarted { turn, input_seq: prompt.input_seq });
+        self.open_turn(turn, &prompt, first);
+        let mut content = self.before_prompt(turn, context.as_deref());
+        content.extend(prompt.content.iter().cloned());
         self.send(|codec, out| codec.prompt(&content, out));
         let frame = self.s.body.last_frame;
         self.s.body.prompted = true;
-        self.s.body.turn = Some(Turn { number, prompt, frame, cancelled: false });
+        self.s.body.turn = Some(Turn { number: turn, prompt, frame, cancelled: false, context, recalled });
         let resting = self.resting_state();
         self.set_state(resting, None, None);
+    }
+
+    /// Has the conversation read, unless that is under way.
+    pub fn look_back(&mut self) {
+        if !std::mem::replace(&mut self.s.recalling, true) {
+            self.effect(Effect::Recall);
+        }
+    }
+
+    /// What goes before a prompt, each piece with a record of its own: the conversation so far, for an agent that does not
+    /// know it, and what a person wants to be known.
+    fn before_prompt(&mut self, turn: u64, context: Option<&str>) -> Vec<Value> {
+        let mut told = Vec::new();
+        if let Some(digest) = self.s.recalled.take()
+            && (!digest.text.is_empty() || digest.error.is_some())
+        {
+            told.push(fact::ContextAdded {
+                turn,
+                source: ContextSource::Transcript,
+                text: digest.text.clone(),
+                turns: digest.turns,
+                left_out: digest.left_out,
+                error: digest.error.clone(),
+            });
+        }
+        told.extend(context.map(|text| fact::ContextAdded {
+            turn,
+            source: ContextSource::Person,
+            text: text.to_owned(),
+            turns: 0,
+            left_out: 0,
+            error: None,
+        }));
+        let mut blocks = Vec::new();
+        for told in told {
+            if !told.text.is_empty() {
+                let meta = json!({"vibes": {"context": told.source}});
+                blocks.push(json!({"type": "text", "text": told.text, "_meta": meta}));
+            }
+            self.record(told);
+        }
+        blocks
     }
 
     /// Where the session stands between questions.

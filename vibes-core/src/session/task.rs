@@ -5,6 +5,7 @@
 //! committed, so that a full disk delays it and loses nothing.
 
 mod act;
+mod beside;
 
 use super::{
     event::{Caller, Command, Effect, Event, Notice, Reply, Tag},
@@ -19,7 +20,7 @@ use crate::{
     },
     board::Board,
     caught, clock,
-    journal::{Feed, Place, SessionNo, StoreError, Tails, Writer},
+    journal::{Feed, Place, Reader, SessionNo, StoreError, Tails, Writer},
     points::{self, Point},
     prices::Prices,
     rules::Judge,
@@ -64,6 +65,9 @@ const BUSY_RETRY: Duration = Duration::from_millis(200);
 pub type Environment =
     Arc<dyn Fn(&str, Option<&BTreeMap<String, String>>) -> BTreeMap<String, String> + Send + Sync>;
 
+/// Gives how much of a conversation is told again to an agent of this name that does not know it, in bytes.
+pub type Replay = Arc<dyn Fn(&str) -> usize + Send + Sync>;
+
 /// Takes a session that rests out of the registry, unless somebody holds it: called with its id, whether lists count it
 /// and what tells whether nobody does, which is asked where nobody can begin to.
 pub type Retire = Arc<dyn Fn(&SessionId, bool, &dyn Fn() -> bool) -> bool + Send + Sync>;
@@ -73,6 +77,8 @@ pub type Retire = Arc<dyn Fn(&SessionId, bool, &dyn Fn() -> bool) -> bool + Send
 pub struct Surroundings {
     /// Writes the store.
     pub writer: Writer,
+    /// Reads it.
+    pub reader: Reader,
     /// What every client hears.
     pub board: Arc<Board>,
     /// What the feeds may hold.
@@ -83,6 +89,8 @@ pub struct Surroundings {
     pub fence: u64,
     /// The whole environment of an agent, from its name and what the client sent, if one did.
     pub environment: Environment,
+    /// How much of a conversation is told again.
+    pub replay: Replay,
     /// What answers without a person.
     pub judge: Arc<Judge>,
     /// What tokens cost where agents tell only those.

@@ -4,6 +4,7 @@ mod approvals;
 pub(super) mod case;
 mod clock;
 mod commands;
+mod context;
 mod hostile;
 mod ledger;
 mod people;

@@ -186,7 +186,13 @@ impl Agent {
         let blocks = params["prompt"]
             .as_array()
             .ok_or_else(|| Refusal::new(code::INVALID_PARAMS, "prompt: expected a list of content blocks"))?;
-        let texts: Vec<&str> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
+        // What goes before a prompt is for agents that think; here it would be run.
+        let is_context = |block: &&Value| block["_meta"]["vibes"]["context"].is_string();
+        let texts: Vec<&str> = blocks
+            .iter()
+            .filter(|block| !is_context(block))
+            .filter_map(|block| block["text"].as_str())
+            .collect();
         let command = texts.join("\n");
         let turn = Arc::new(Turn::new(id.clone(), request.clone(), command));
         {

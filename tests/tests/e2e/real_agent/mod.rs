@@ -133,6 +133,11 @@ macro_rules! suite {
             }
 
             #[test]
+            fn a_conversation_that_the_agent_has_lost_is_told_again_once() {
+                resume::forgotten(&$which);
+            }
+
+            #[test]
             fn what_the_agent_streams_while_no_daemon_lives_is_there_afterwards() {
                 crash::streaming(&$which);
             }

@@ -59,3 +59,32 @@ pub fn conversation(agent: &'static Agent) {
     ];
     assert_eq!(told, expected, "the agent remembers all of it once");
 }
+
+pub fn forgotten(agent: &'static Agent) {
+    let Some(real) = Real::started(agent) else { return };
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    answered(&mut ada, &session, "the word is heron");
+    ada.state(&session, "idle");
+    real.env.vibes(&["suspend", &session]).ok();
+    ada.state(&session, "suspended");
+    std::fs::remove_dir_all(real.env.path(agent.memory)).expect("the agent keeps its conversations there");
+    real.env.vibes(&["resume", &session]).ok();
+    answered(&mut ada, &session, "what was it");
+    answered(&mut ada, &session, "and once more");
+    let journals = real.check();
+    let facts = |kind: &str| -> Vec<_> {
+        journals[&session].iter().map(|record| &record["fact"]).filter(|fact| fact["kind"] == kind).collect()
+    };
+    let lost = facts("agent_ready").into_iter().filter(|ready| ready["context_lost"] == true).count();
+    assert_eq!(lost, 1, "{:?}", facts("agent_ready"));
+    let [told] = facts("context_added")[..] else { panic!("{:?}", facts("context_added")) };
+    assert_eq!((&told["turns"], &told["turn"]), (&1.into(), &2.into()));
+    // What the record says is what the model was told.
+    let calls = real.calls();
+    let call = |prompt: &str| calls.iter().find(|call| call.prompt().contains(prompt)).expect("it was asked");
+    let earlier = told["text"].as_str().expect("a text");
+    assert!(earlier.contains("Person: the word is heron\nAgent: you said the word is heron\n"), "{earlier}");
+    assert_eq!(call("what was it").earlier, [earlier]);
+    assert_eq!(call("and once more").earlier.len(), 1, "once, as part of the conversation");
+}

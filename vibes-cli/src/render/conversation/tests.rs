@@ -283,10 +283,10 @@ fn the_end_of_a_turn_says_what_it_used() {
 #[test]
 fn what_is_no_text_has_a_word() {
     let image = json!({"type": "image", "mimeType": "image/png", "data": "A".repeat(4096)});
-    assert_eq!(words_of_block(&image), "[image image/png, 3 KiB]");
+    assert_eq!(words_of_block(&image), "[image image/png 3 KiB]");
     assert_eq!(
         words_of_block(&json!({"type": "resource", "resource": {"uri": "file:///a", "text": "x"}})),
-        "[file:///a]"
+        "[file a 1 B]"
     );
 }
 

@@ -4,10 +4,12 @@
 
 use super::{Conversation, words_of_block};
 use crate::render::markdown::Markdown;
-use crate::render::wrap;
+use crate::render::{count, wrap};
 use crate::sanitize;
-use vibes_protocol::model::fact::{Actor, Input, PermissionResolved, StateChanged, TurnEnded};
-use vibes_protocol::model::{How, Outcome, SessionState, TurnOutcome};
+use vibes_protocol::model::fact::{
+    Actor, ContextAdded, ContextSource, Input, PermissionResolved, StateChanged, TurnEnded,
+};
+use vibes_protocol::model::{How, Outcome, SessionState, TurnOutcome, content};
 
 impl Conversation {
     pub(super) fn input(&mut self, input: &Input) {
@@ -30,6 +32,29 @@ impl Conversation {
         for (at, line) in lines.iter().enumerate() {
             let tail = if at == last { paint.dim(&tail) } else { String::new() };
             self.whole(format!("{} {}{tail}", paint.green(">"), paint.bold(line)));
+        }
+    }
+
+    /// What the agent was told besides the prompt, and how much of it.
+    pub(super) fn context_added(&mut self, added: &ContextAdded) {
+        let size = content::bytes(added.text.len() as u64);
+        match (added.source, &added.error) {
+            (_, Some(why)) => {
+                let mark = self.style.paint.red("!");
+                self.line(mark, &format!("the agent was not told what was said before: {why}"));
+            }
+            (ContextSource::Person, None) => {
+                self.note(&format!("additional context for the agent: {} ({size})", added.text));
+            }
+            (ContextSource::Transcript, None) => {
+                let turns = count(added.turns as usize, "turn", "turns");
+                let without = match added.left_out {
+                    0 => String::new(),
+                    1 => ", without the one before".to_owned(),
+                    n => format!(", without the {n} before"),
+                };
+                self.note(&format!("the agent was told again what was said: {turns}{without} ({size})"));
+            }
         }
     }
 

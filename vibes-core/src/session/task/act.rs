@@ -5,15 +5,14 @@
 
 use super::{
     COLLECT_EVERY, Caller, CodedError, Command, Effect, ErrorCode, Event, Held, Instant, Launch, Link,
-    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, RETIRE, Reply, Request, STORE_RETRY, State,
-    StoreError, Tag, Task, oneshot,
+    LinkOrder, LinkState, NOTICE_EVERY, Notice, Order, RETIRE, Reply, STORE_RETRY, State, StoreError, Tag,
+    Task,
 };
 use crate::{
     agent::launch,
     clock,
     journal::{Append, Change, Slab, group},
     points::{self, Point},
-    rules::Judgement,
     session::step::{LADDER_MS, Out, step},
 };
 use sha2::{Digest, Sha256};
@@ -21,13 +20,8 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError},
 };
-use tokio::sync::Semaphore;
-use vibes_protocol::model::{Permission, SessionState};
+use vibes_protocol::model::SessionState;
 
-/// How long the rules may take before a person is asked instead.
-const JUDGING: std::time::Duration = std::time::Duration::from_secs(5);
-/// How many questions are looked at at once, in all sessions.
-static LOOKING: Semaphore = Semaphore::const_new(8);
 /// The tag of a command that nobody waits for.
 const UNASKED: Tag = 0;
 
@@ -273,6 +267,7 @@ impl Task {
                     points::hit(Point::CloseDirRemoved);
                 }
                 Effect::Judge(permission) => self.ask_rules(*permission),
+                Effect::Recall => self.recall(),
                 Effect::Pack => self.at.writer.pack(self.no, self.state.head),
             }
         }
@@ -291,46 +286,6 @@ impl Task {
         self.up = false;
         self.starting =
             Some(tokio::spawn(async move { launch::spawn(&yard, &session, generation, &launch).await }));
-    }
-
-    /// Asks the rules, beside everything else: they look at files, and a file system may take its time. What they say
-    /// comes in like any other request; a store that refuses it is asked again, because the agent waits.
-    fn ask_rules(&self, permission: Permission) {
-        let (judge, door) = (self.at.judge.clone(), self.door.clone());
-        let (agent, own) = (self.state.body.agent.clone(), self.state.body.rules.clone());
-        let person = self.state.person().map(str::to_owned);
-        let permission_id = permission.permission_id.clone();
-        tokio::spawn(async move {
-            let judged = async {
-                // Held by whoever looks, however long: a file system that hangs takes these places and no more.
-                let turn = LOOKING.acquire().await.ok()?;
-                let look = move || {
-                    let _turn = turn;
-                    judge.judge(&agent, person.as_deref(), &own, &permission)
-                };
-                tokio::task::spawn_blocking(look).await.ok()
-            };
-            let judgement = match tokio::time::timeout(JUDGING, judged).await {
-                Ok(Some(judgement)) => judgement,
-                Ok(None) | Err(_) => Judgement::ask(),
-            };
-            loop {
-                let Some(inbox) = door.upgrade() else { return };
-                let judgement = Box::new(judgement.clone());
-                let command = Command::Judged { permission_id: permission_id.clone(), judgement };
-                let (reply, answer) = oneshot::channel();
-                let _ = inbox
-                    .send(Box::new(Request { caller: Caller::nobody(), command, env: None, reply }))
-                    .await;
-                drop(inbox);
-                match answer.await {
-                    Ok(Err(error)) if matches!(error.code, ErrorCode::StoreFull | ErrorCode::StoreFailed) => {
-                        tokio::time::sleep(STORE_RETRY).await;
-                    }
-                    _ => return,
-                }
-            }
-        });
     }
 
     pub(super) fn order(&self, order: Order) {

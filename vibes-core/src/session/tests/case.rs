@@ -11,6 +11,7 @@ use crate::{
     clock::Moment,
     ownership::Joiner,
     session::{
+        Digest,
         event::{Answer, Caller, Command, Effect, Event, Plan, Reply, Tag},
         state::State,
         step::{Out, step},
@@ -176,6 +177,8 @@ pub struct Case {
     /// Where the last event's facts begin.
     mark: usize,
     offset: u64,
+    /// Whether what is to be told again is read at once.
+    pub recalls: bool,
 }
 
 impl Case {
@@ -204,6 +207,7 @@ impl Case {
             sent: Vec::new(),
             mark: 0,
             offset: 0,
+            recalls: true,
         }
     }
 
@@ -264,8 +268,10 @@ impl Case {
             let line = serde_json::from_slice(bytes).unwrap();
             self.sent.push(Sent { generation, number: *number, line });
         }
+        let mut recall = false;
         for effect in out.effects {
             match effect {
+                Effect::Recall => recall = true,
                 Effect::Reply(tag, result) => {
                     let answers = self.replies.entry(tag).or_default();
                     answers.push(result);
@@ -273,6 +279,11 @@ impl Case {
                 }
                 other => self.done.push(other),
             }
+        }
+        if recall && self.recalls {
+            self.last_tag += 1;
+            let digest = Box::new(Digest { text: "so far".to_owned(), turns: 1, ..Digest::default() });
+            self.feed(Event::Command(Caller::nobody(), Command::Recalled(digest), self.last_tag));
         }
     }
 

@@ -20,15 +20,13 @@ A call that offers no tool is the agent's own housekeeping (a title, a summary):
 It is a proxy, too, that lets nobody through and says who wanted to be reached.
 
 LOG gets two lines of JSON per call. When it comes:
-  {"n", "messages": [[role, text], ...], "results": [text, ...], "earlier": [text, ...], "pictures": [sha256, ...]}
+  {"n", "messages": [[role, text], ...], "results": [text, ...], "earlier": [text, ...], "pictures": [base64, ...]}
 where the results are of tools since the last message of the user, and earlier is what vibes told of a lost conversation;
 and when it is answered, with what was said and whether the agent was there to hear all of it:
   {"n", "said": text, "whole": bool, "status": HTTP status, 0 where it was none}
 and one for everything else: {"aside": path} and {"reached": host}.
 """
-import base64
 import gzip
-import hashlib
 import itertools
 import json
 import pathlib
@@ -82,7 +80,7 @@ def conversation(items):
 
 
 def pictures(body):
-    """The hashes of all images in a request, whatever its dialect calls them."""
+    """All images in a request, as they came, whatever its dialect calls them."""
     found = []
     if isinstance(body, dict):
         data = body.get("data") if "media_type" in body or "mimeType" in body or "mime_type" in body else None
@@ -91,7 +89,7 @@ def pictures(body):
         if isinstance(url, str) and url.startswith("data:"):
             data = url.partition(",")[2]
         if isinstance(data, str):
-            found.append(hashlib.sha256(base64.b64decode(data)).hexdigest())
+            found.append(data)
         body = list(body.values())
     if isinstance(body, list):
         for part in body:

@@ -34,6 +34,16 @@ use std::time::Duration;
 /// How long a fact may take. Far beyond what any takes on an idle machine: two busy cores must not fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// An image of one dot.
+pub const PNG: &[u8] =
+    b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x01\x00\x00\x00\
+    \x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89\x00\x00\x00\x0d\x49\x44\x41\x54\x78\xda\x63\x64\xf8\
+    \xcf\x50\x0f\x00\x03\x86\x01\x80\x5a\x34\x7d\x6b\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
+
+/// The same as prompts carry it.
+pub const PNG_BASE64: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAA\
+     DUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
 /// Whether floods have the size that the catalogue of faults names, instead of a tenth of it.
 pub fn full_size() -> bool {
     std::env::var_os("VIBES_TEST_FULL").is_some()

@@ -166,6 +166,9 @@ pub(crate) struct StartArgs {
     /// Take up a conversation that was had without vibes, by the agent's own id of it
     #[arg(long, value_name = "ID")]
     pub(crate) resume: Option<String>,
+    /// A file, image, directory or https:// link that goes with the first prompt; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attach: Vec<String>,
     /// Start in the background and print the session's id
     #[arg(short, long)]
     pub(crate) detach: bool,

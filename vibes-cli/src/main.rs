@@ -9,6 +9,7 @@
 mod acp;
 mod args;
 mod attach;
+mod attachment;
 mod client;
 mod commands;
 mod error;

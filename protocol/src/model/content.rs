@@ -17,6 +17,7 @@ pub fn words(block: &Value) -> Cow<'_, str> {
         let uri = of("uri")?;
         Some(uri.strip_prefix("file://").and_then(|path| path.rsplit('/').next()).unwrap_or(uri))
     });
+    let name = name.map(decoded);
     let size = match (of("data").or_else(|| of("blob")), of("text"), block["size"].as_u64()) {
         (Some(data), ..) => {
             Some(data.len() as u64 / 4 * 3 - data.bytes().rev().take_while(|b| *b == b'=').count() as u64)
@@ -31,10 +32,31 @@ pub fn words(block: &Value) -> Cow<'_, str> {
         other => other,
     };
     let mut said = vec![kind.to_owned()];
-    said.extend(name.map(str::to_owned));
+    said.extend(name);
     said.extend(of("mimeType").map(str::to_owned));
     said.extend(size.map(bytes));
     format!("[{}]", said.join(" ")).into()
+}
+
+/// A name without the signs that addresses put in place of some bytes.
+fn decoded(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        match after.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A size for people.
@@ -73,6 +95,7 @@ mod tests {
                 json!({"type": "resource_link", "uri": "https://example.org/a"}),
                 "[link https://example.org/a]",
             ),
+            (json!({"type": "image", "uri": "file:///x/a%20%C3%A4%.png"}), "[image a ä%.png]"),
             (json!({"type": "audio"}), "[audio]"),
             (json!(null), ""),
         ];

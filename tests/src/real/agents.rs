@@ -27,6 +27,8 @@ pub struct Agent {
     pub resumes: &'static str,
     /// Whether it may have lost a conversation that it says it kept; the session tells it then.
     pub forgets: bool,
+    /// Whether it leaves an image out that comes with a file.
+    pub one_at_a_time: bool,
     /// Where it keeps conversations, below the test's directory.
     pub memory: &'static str,
     /// In how many pieces two hundred words arrive at least.
@@ -66,6 +68,7 @@ pub const CODEX: Agent = Agent {
     denied: "interrupted",
     resumes: "resume",
     forgets: false,
+    one_at_a_time: false,
     memory: "home/.codex/sessions",
     pieces: 200,
     failures: &[
@@ -103,6 +106,7 @@ pub const CLAUDE_ACP: Agent = Agent {
     denied: "finished",
     resumes: "resume",
     forgets: false,
+    one_at_a_time: false,
     memory: "home/.claude/projects",
     pieces: 200,
     failures: &[
@@ -130,6 +134,7 @@ pub const GEMINI: Agent = Agent {
     resumes: "load",
     // It names its files by the minute: a second process in the same one, or a second load, finds nothing.
     forgets: true,
+    one_at_a_time: true,
     memory: "home/.gemini/tmp",
     pieces: 200,
     failures: &[
@@ -156,6 +161,7 @@ pub const OPENCODE: Agent = Agent {
     denied: "finished",
     resumes: "resume",
     forgets: false,
+    one_at_a_time: false,
     memory: "data/opencode",
     pieces: 200,
     failures: &[
@@ -245,7 +251,9 @@ fn prepare_opencode(env: &mut TestEnv, port: u16) {
             "npm": "@ai-sdk/openai-compatible",
             "name": "Scripted",
             "options": {"baseURL": format!("http://127.0.0.1:{port}/v1"), "apiKey": "sk-none"},
-            "models": {"scripted": {"name": "Scripted"}},
+            "models": {"scripted": {
+                "name": "Scripted", "attachment": true, "modalities": {"input": ["text", "image"], "output": ["text"]},
+            }},
         }},
         "model": "scripted/scripted",
         "small_model": "scripted/scripted",

@@ -27,7 +27,7 @@ pub struct Call {
     pub results: Vec<String>,
     /// What it was told of a conversation that the agent had lost.
     pub earlier: Vec<String>,
-    /// The hashes of the images it was shown.
+    /// The images it was shown, in base64.
     pub pictures: Vec<String>,
     /// What it answered; `None` while it is answering.
     pub said: Option<String>,

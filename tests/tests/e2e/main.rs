@@ -8,6 +8,7 @@ mod agent_floods;
 mod agent_lines;
 mod approvals;
 mod attach;
+mod attachments;
 mod attention;
 mod budgets;
 mod claude;

@@ -188,6 +188,9 @@ pub(crate) struct SendArgs {
     pub(crate) id: String,
     /// Prompt; `-`, or none, reads standard input
     pub(crate) prompt: Option<String>,
+    /// A file, image, directory or https:// link that goes with the prompt; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attach: Vec<String>,
     /// Wait for the turn and print the agent's answer
     #[arg(long)]
     pub(crate) wait: bool,

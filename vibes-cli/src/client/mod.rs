@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use vibes_protocol::PROTOCOL_VERSION;
 use vibes_protocol::model::{ClientId, SessionInfo};
 use vibes_protocol::paths::StateDir;
-use vibes_protocol::wire::message::Member;
+use vibes_protocol::wire::message::{AgentInfo, Member};
 use vibes_protocol::wire::request::{ClientKind, ClientProgram, GetSession, Hello, ListAgents};
 use vibes_protocol::wire::{CodedError, ErrorCode, Message, Request};
 
@@ -159,12 +159,17 @@ impl Daemon {
         }
     }
 
-    /// The variables that an agent is to be passed; none for an agent that the daemon does not know.
-    pub(crate) fn variables_of(&mut self, agent: &str) -> Outcome<Vec<String>> {
+    /// What is known of an agent; nothing of one that the daemon does not know.
+    pub(crate) fn agent(&mut self, agent: &str) -> Outcome<Option<AgentInfo>> {
         let Message::Agents { agents, .. } = self.ask(ListAgents { env: Default::default() })? else {
             return Err(Failure::unexpected("list_agents"));
         };
-        Ok(agents.into_iter().find(|known| known.id == agent).map(|known| known.env).unwrap_or_default())
+        Ok(agents.into_iter().find(|known| known.id == agent))
+    }
+
+    /// The variables that an agent is to be passed.
+    pub(crate) fn variables_of(&mut self, agent: &str) -> Outcome<Vec<String>> {
+        Ok(self.agent(agent)?.map(|known| known.env).unwrap_or_default())
     }
 
     /// What the person typed for a session: `-` is the one used last, everything else is the daemon's to resolve.

@@ -8,14 +8,14 @@ use crate::attach;
 use crate::client::{Daemon, Start};
 use crate::commands::idempotency_key;
 use crate::error::{Failure, Kind, Outcome};
-use crate::{place, ui};
+use crate::{attachment, place, ui};
 use serde_json::{Map, Value};
 use std::path::Path;
 use vibes_protocol::codec::MAX_CLIENT_LINE;
 use vibes_protocol::model::TurnOutcome;
 use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::wire::Message;
-use vibes_protocol::wire::request::{Content, CreateSession};
+use vibes_protocol::wire::request::CreateSession;
 
 pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
     let prompt = match args.prompt.as_deref() {
@@ -25,7 +25,8 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         }
         other => other.map(str::to_owned),
     };
-    if args.once && prompt.as_deref().is_none_or(|prompt| prompt.trim().is_empty()) {
+    let empty = prompt.as_deref().is_none_or(|prompt| prompt.trim().is_empty());
+    if args.once && empty && args.attach.is_empty() {
         return Err(Failure::usage("--once needs a prompt: the session finishes after its turn"));
     }
     let mut options = Map::new();
@@ -36,7 +37,7 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         agent: agent.to_owned(),
         cwd: directory(args.cwd.as_deref())?,
         name: args.name.clone(),
-        prompt: prompt.map(Content::Text),
+        prompt: None,
         conversation: if args.continue_last { Some("last".to_owned()) } else { args.resume.clone() },
         description: args.description.clone(),
         metadata: Map::new(),
@@ -57,6 +58,11 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         idempotency_key: idempotency_key(),
     };
     let mut daemon = Daemon::introduced(Start::Auto)?;
+    if prompt.is_some() || !args.attach.is_empty() {
+        let name = |_: &mut Daemon| Ok(agent.to_owned());
+        request.prompt =
+            Some(attachment::content(&mut daemon, name, prompt.unwrap_or_default(), &args.attach)?);
+    }
     place::pass_on(daemon.variables_of(agent)?, &mut request.env);
     let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
         return Err(Failure::unexpected("create_session"));

@@ -11,23 +11,24 @@ use crate::commands::{idempotency_key, run::turn_exit};
 use crate::error::{Failure, Kind, Outcome};
 use crate::render::conversation::words_of_block;
 use crate::render::short;
-use crate::{place, sanitize, ui};
+use crate::{attachment, place, sanitize, ui};
 use vibes_protocol::codec::MAX_CLIENT_LINE;
 use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::model::{Fact, Seq, SessionState};
 use vibes_protocol::wire::Message;
-use vibes_protocol::wire::request::{Content, Input};
+use vibes_protocol::wire::request::Input;
 
 pub(crate) fn run(args: &SendArgs) -> Outcome {
-    let prompt = prompt(args.prompt.as_deref())?;
+    // Files are a prompt of their own; standard input is read only when it is named.
+    let prompt = match &args.prompt {
+        None if !args.attach.is_empty() => String::new(),
+        given => prompt(given.as_deref())?,
+    };
     let mut daemon = Daemon::introduced(Start::Auto)?;
     let session_id = daemon.named(&args.id)?;
-    let request = Input {
-        session_id,
-        content: Content::Text(prompt),
-        idempotency_key: idempotency_key(),
-        now: args.now,
-    };
+    let agent = |daemon: &mut Daemon| Ok(daemon.session(&session_id)?.0.agent);
+    let content = attachment::content(&mut daemon, agent, prompt, &args.attach)?;
+    let request = Input { session_id, content, idempotency_key: idempotency_key(), now: args.now };
     let Message::Accepted { session_id, seq, .. } = daemon.ask(request)? else {
         return Err(Failure::unexpected("input"));
     };

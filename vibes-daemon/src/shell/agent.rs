@@ -193,6 +193,12 @@ impl Agent {
             .filter(|block| !is_context(block))
             .filter_map(|block| block["text"].as_str())
             .collect();
+        if let Some(kind) =
+            blocks.iter().filter_map(|block| block["type"].as_str()).find(|kind| *kind != "text")
+        {
+            let why = format!("a shell takes commands and nothing besides, not a {kind}");
+            return Err(Refusal::new(code::INVALID_PARAMS, why));
+        }
         let command = texts.join("\n");
         let turn = Arc::new(Turn::new(id.clone(), request.clone(), command));
         {

@@ -98,6 +98,11 @@ macro_rules! suite {
             }
 
             #[test]
+            fn an_image_and_a_file_reach_the_model() {
+                talk::attached(&$which);
+            }
+
+            #[test]
             fn an_interrupted_answer_ends_and_the_next_turn_works() {
                 talk::interrupted(&$which);
             }

@@ -3,7 +3,7 @@
 use super::{answered, ended, interrupt};
 use serde_json::json;
 use std::fs;
-use vibes_tests::{Pty, Real, agents::Agent, turns};
+use vibes_tests::{PNG, PNG_BASE64, Pty, Real, agents::Agent, turns};
 
 pub fn streamed(agent: &'static Agent) {
     let Some(real) = Real::started(agent) else { return };
@@ -65,4 +65,31 @@ pub fn interrupted(agent: &'static Agent) {
         ada.said(&session, &format!("you said and now {round}"));
     }
     real.check();
+}
+
+pub fn attached(agent: &'static Agent) {
+    let Some(real) = Real::started(agent) else { return };
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    ada.state(&session, "idle");
+    let (image, notes) = (real.env.path("work/a.png"), real.env.path("work/notes.txt"));
+    fs::write(&image, PNG).expect("it is written");
+    fs::write(&notes, "the word is heron\n").expect("it is written");
+    let mut send = |files: &[&str]| {
+        let files = files.iter().flat_map(|file| ["--attach", file]);
+        let words: Vec<&str> = ["send", &session, "look at these"].into_iter().chain(files).collect();
+        real.env.vibes(&words).ok();
+        let ended = ada.fact(&session, "turn_ended");
+        assert_eq!(ended["fact"]["outcome"], "finished", "{ended}");
+    };
+    if agent.one_at_a_time {
+        send(&[&notes]);
+        send(&[&image]);
+    } else {
+        send(&[&image, &notes]);
+    }
+    let call = real.called("the model sees the picture", |call| !call.pictures.is_empty());
+    assert_eq!(call.pictures, [PNG_BASE64], "it is the same picture");
+    let shown: String = call.messages.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(shown.contains("look at these") && shown.contains("the word is heron"), "{shown}");
 }

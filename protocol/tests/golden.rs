@@ -62,7 +62,7 @@ macro_rules! messages {
 
 messages! {
     Welcome = "welcome", SessionList = "session_list", SessionCreated = "session_created", Session = "session",
-    Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Agents = "agents",
+    Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Agents = "agents", Worktree = "worktree",
     DaemonStatus = "daemon_status", Ok = "ok", Error = "error", Pong = "pong", Ping = "ping",
     SessionNotification = "session_notification", SessionUpdated = "session_updated",
     SessionRemoved = "session_removed", OwnershipTransferred = "ownership_transferred", Record = "record",

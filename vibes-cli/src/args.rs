@@ -169,6 +169,9 @@ pub(crate) struct StartArgs {
     /// A file, image, directory or https:// link that goes with the first prompt; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) attach: Vec<String>,
+    /// Work on a branch of its own, in a git worktree beside the repository
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) worktree: Option<String>,
     /// Start in the background and print the session's id
     #[arg(short, long)]
     pub(crate) detach: bool,

@@ -45,6 +45,7 @@ fn session() -> State {
         once: false,
         created_by: None,
         approvals: Default::default(),
+        ..Plan::default()
     };
     State::new(SessionId(uuid::Uuid::from_u128(1 << 100)), plan, 1, 1_763_670_000_000)
 }

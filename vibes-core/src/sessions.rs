@@ -34,7 +34,9 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use vibes_protocol::model::{ClientId, CodedError, ErrorCode, SessionId, SessionInfo, SessionState};
+use vibes_protocol::model::{
+    ClientId, CodedError, ErrorCode, SessionId, SessionInfo, SessionState, Worktree,
+};
 
 /// How long a creation may take between its row in the store and its place in the list.
 const MAKING: Duration = Duration::from_secs(5);
@@ -264,12 +266,13 @@ impl Sessions {
     /// Creates a session and starts its agent. With a create key that was used before, gives the session of then.
     pub async fn create(
         &self,
+        id: SessionId,
         plan: Plan,
         create_key: Option<String>,
         env: Option<BTreeMap<String, String>>,
     ) -> Result<(SessionHandle, bool), CodedError> {
         let now = clock::wall_ms();
-        let state = State::new(SessionId::random(), plan, self.parts.epoch, now);
+        let state = State::new(id, plan, self.parts.epoch, now);
         let (id, name, body) = (state.body.id, state.body.name.clone(), persist::encode(&state));
         let new = NewSession { id, create_key, name, at_ms: now, body };
         let (no, id, fresh) = self.parts.writer.create(new).await.map_err(|error| store_error(&error))?;
@@ -346,6 +349,12 @@ impl Sessions {
         self.parts.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;
+    }
+
+    /// The worktree of a session, if the store knows that session. Blocking.
+    pub fn worktree_of(&self, session: &SessionId) -> Option<Option<Worktree>> {
+        let handle = self.get(session).ok().flatten()?;
+        Some(handle.info().worktree.clone())
     }
 
     /// Why the store cannot be written just now.

@@ -5,14 +5,14 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{daemon, rules, session, turns},
+    handlers::{daemon, rules, session, turns, worktree},
 };
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 use vibes_core::session::{Command, event::QueueChange};
 use vibes_protocol::{
     model::SessionId,
-    wire::{Asked, CodedError, ErrorCode, Message, Request},
+    wire::{Asked, CodedError, ErrorCode, Message, Request, request::WorktreeWish},
 };
 
 /// What a handler gives back. Made and taken apart once per request, so its size costs less than a box would.
@@ -76,6 +76,10 @@ fn changes(request: &Request) -> Option<&str> {
             vibes_protocol::model::Role::Viewer => None,
             vibes_protocol::model::Role::Writer => Some(body.session_ids.first().map_or("", String::as_str)),
         },
+        Request::WorktreeRequest(body) => match body.action {
+            WorktreeWish::Diff => None,
+            WorktreeWish::Merge | WorktreeWish::Drop => Some(&body.session_id),
+        },
         Request::CreateSession(_) | Request::StopDaemon(_) | Request::ApplyRules(_) => Some(""),
         Request::Input(body) => Some(&body.session_id),
         Request::EditInput(body) => Some(&body.session_id),
@@ -124,6 +128,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::Hello(body) => daemon::hello(connection, r, body),
         Request::ListSessions(body) => session::list(connection, r, body),
         Request::CreateSession(body) => session::create(connection, r, body),
+        Request::WorktreeRequest(body) => worktree::act(connection, r, body),
         Request::Subscribe(body) => session::subscribe(connection, r, body),
         Request::Unsubscribe(body) => session::unsubscribe(connection, r, body),
         Request::Input(body) => session::input(connection, r, body),

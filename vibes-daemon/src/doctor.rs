@@ -7,7 +7,7 @@
 use crate::{
     config::Config,
     instance::{Instance, Running},
-    paths,
+    paths, worktree,
 };
 use std::{collections::BTreeMap, process::ExitCode};
 use vibes_core::{
@@ -76,6 +76,14 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
         }
     }
     runners(&dir, reap, alone.is_ok(), &mut say)?;
+    let reader = journal::Reader::new(&dir.store());
+    let worktree = |session: &_| {
+        let stored = reader.number(session).ok()?.and_then(|no| reader.session(no).ok()?)?;
+        Some(persist::restore(&stored, 0).ok()?.body.worktree.clone())
+    };
+    if dir.store().exists() {
+        worktree::astray(&dir, alone.is_err(), worktree).into_iter().for_each(|why| say(false, why));
+    }
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod dispatch;
 mod doctor;
+mod git;
 mod handlers;
 mod instance;
 mod known;
@@ -22,6 +23,7 @@ mod rules;
 mod server;
 mod shell;
 mod signals;
+mod worktree;
 mod writer;
 
 use anyhow::Context;

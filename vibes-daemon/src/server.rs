@@ -9,9 +9,10 @@ use crate::{
     clients::Clients,
     config::{Agent, Config},
     connection,
+    git::Git,
     instance::Instance,
     listen::Door,
-    paths, rules,
+    paths, rules, worktree,
 };
 use anyhow::Context;
 use std::{
@@ -69,6 +70,10 @@ pub struct Server {
     pub applying: tokio::sync::Mutex<()>,
     /// Turns at reading pages from the store.
     pub pages: tokio::sync::Semaphore,
+    /// Runs git.
+    pub git: Git,
+    /// Turns at worktrees.
+    pub worktrees: tokio::sync::Mutex<()>,
     /// Cancelled when the daemon stops.
     pub stop: CancellationToken,
     /// Whether the agents are to be stopped too.
@@ -98,6 +103,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let writer = Writer::start(opened)?;
     let stop = CancellationToken::new();
     let (environment, path) = (environment(&config), config.path().cloned());
+    let git = Git::new(config.own_env(""));
     let reader = Reader::new(&dir.store());
     let (judge, told) = rules::judge(&config, &reader);
     problems.extend(told);
@@ -135,6 +141,8 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         path,
         agents: config.agents,
         environment: environment.clone(),
+        git,
+        worktrees: tokio::sync::Mutex::default(),
         dir,
         state_id,
         started_at: clock::wall_ms() / 1000,
@@ -188,6 +196,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
 /// What need not be known before clients are served.
 fn look_around(server: &Server, unclean: bool) {
     let mut found = server.sessions.reap_strangers();
+    found.extend(worktree::astray(&server.dir, true, |session| server.sessions.worktree_of(session)));
     let store = server.dir.store();
     // A store this small is read through in a moment; doctor reads larger ones.
     let small = std::fs::metadata(&store).is_ok_and(|file| file.len() <= LOOKED_THROUGH);

@@ -81,6 +81,14 @@ points! {
     PermIngested = "perm.ingested",
     /// The answer to one is committed, and the agent was given nothing.
     PermCommitted = "perm.committed",
+    /// A worktree is noted in the state directory, and git has made nothing.
+    WorktreeNoted = "worktree.noted",
+    /// Git has made it, and no session has it.
+    WorktreeMade = "worktree.made",
+    /// A ref holds what a merge or a drop could lose, and nothing is changed.
+    WorktreeSaved = "worktree.saved",
+    /// A worktree is removed, and its branch is not.
+    WorktreeRemoved = "worktree.removed",
     /// A new session has its row and no task.
     NewRow = "new.row",
     /// A runner's process was started.

@@ -3,7 +3,7 @@
 //! Invariant: a fact's JSON is stored once and sent verbatim. Readers keep kinds they do not know
 //! ([`Fact::Unknown`]), and no field of one is ever dropped.
 
-use super::{ClientId, Cost, How, Outcome, Permission, Seq, SessionRule, SessionState, Surface};
+use super::{ClientId, Cost, How, Outcome, Permission, Seq, SessionRule, SessionState, Surface, Worktree};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -46,6 +46,18 @@ pub struct Actor {
     /// The client's identity (`user@host:tty`), when it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+}
+
+/// What was done with a worktree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorktreeAction {
+    /// It was made, for the session that begins.
+    Made,
+    /// Its branch was merged into the one that it came from.
+    Merged,
+    /// It is gone, and its branch.
+    Dropped,
 }
 
 /// Where context that goes before a prompt is from.
@@ -127,6 +139,22 @@ facts! {
         /// Its name, if it got one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
+    }
+    /// Something was done with the session's worktree.
+    "worktree" WorktreeFact {
+        /// What: `made`, `merged`, `dropped`.
+        action: WorktreeAction,
+        /// Which.
+        worktree: Worktree,
+        /// The commit that a merge made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
+        /// The ref that holds what was there before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<String>,
+        /// Who did it, where somebody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
     }
     /// A prompt was accepted.
     "input" Input {

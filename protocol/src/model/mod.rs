@@ -18,6 +18,6 @@ pub use permission::{Decision, Outcome, Permission, PermissionOption};
 pub use rule::{Detached, How, SessionRule, Surface, Verdict};
 pub use session::{
     Cost, Link, Member, OrphanPolicy, QueuedPrompt, RemovedReason, Role, SessionInfo, SessionState,
-    SuspendReason,
+    SuspendReason, Worktree,
 };
 pub use turn::{CostSum, ModelUse, TurnInfo};

@@ -236,9 +236,33 @@ pub struct SessionInfo {
     /// The session this one was made from.
     #[serde(default)]
     pub parent_id: Option<SessionId>,
+    /// Its own branch and directory, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worktree: Option<Worktree>,
     /// How often an agent process was started for it.
     #[serde(default)]
     pub generation: u64,
+}
+
+/// A branch of a session, and the directory where it is checked out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worktree {
+    /// The directory.
+    pub path: String,
+    /// The branch.
+    pub branch: String,
+    /// The directory of the repository that it was made from.
+    pub repo: String,
+    /// The branch that was checked out there.
+    pub base: String,
+    /// The commit that it began at.
+    pub commit: String,
+    /// The hash of what the repository's configuration said then of programs that git runs.
+    #[serde(default)]
+    pub config: String,
+    /// How many files had changes there that were not committed, and are not in it.
+    #[serde(default)]
+    pub left_behind: u64,
 }
 
 /// A prompt that waits for its turn.

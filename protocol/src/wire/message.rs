@@ -2,7 +2,7 @@
 
 use crate::model::{
     ClientId, CostSum, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
-    SessionRule, TurnInfo, Verdict,
+    SessionRule, TurnInfo, Verdict, Worktree,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -325,6 +325,28 @@ pub enum Message {
         /// The sums: days and weeks in their order, all else the dearest first.
         costs: Vec<CostSum>,
     },
+    /// Answers `worktree`.
+    Worktree {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session_id: SessionId,
+        /// Its worktree.
+        worktree: Worktree,
+        /// What it changes, as git shows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        diff: Option<String>,
+        /// Whether there is more of it than is told.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+        /// The commit that a merge made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
+        /// The ref that holds what was there before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<String>,
+    },
     /// Answers `list_agents`.
     Agents {
         /// The request.
@@ -460,6 +482,7 @@ impl Message {
             | Self::Approvals { request_id, .. }
             | Self::Turns { request_id, .. }
             | Self::Costs { request_id, .. }
+            | Self::Worktree { request_id, .. }
             | Self::Agents { request_id, .. }
             | Self::DaemonStatus { request_id, .. }
             | Self::Ok { request_id }

@@ -137,6 +137,18 @@ pub enum CostsBy {
     Directory,
 }
 
+/// What can be done with a worktree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorktreeWish {
+    /// Tell what it changes.
+    Diff,
+    /// Merge its branch into the one that it came from.
+    Merge,
+    /// Remove it, and its branch.
+    Drop,
+}
+
 /// What kind of program a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -252,6 +264,9 @@ requests! {
         /// The client's umask, for the agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         umask: Option<u32>,
+        /// A branch and a worktree of its own, of this name; empty when it is to be chosen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worktree: Option<String>,
         /// How long its agent's questions wait before they are denied, in seconds; 0 is for ever.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         approval_deadline_s: Option<u64>,
@@ -270,6 +285,16 @@ requests! {
         /// Makes a retry the same session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         idempotency_key: Option<String>,
+    }
+    /// Compares a session's worktree with what it began at, merges its branch, or drops both.
+    "worktree" WorktreeRequest {
+        /// Of which session.
+        session_id: String,
+        /// What is to be done.
+        action: WorktreeWish,
+        /// Drops what is not committed or not merged, too; a ref keeps it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     }
     /// Joins sessions and receives their records.
     "subscribe" Subscribe {

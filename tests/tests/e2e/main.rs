@@ -51,3 +51,4 @@ mod terminal;
 mod torture;
 mod window;
 mod wire;
+mod worktree;

@@ -25,6 +25,16 @@ pub(crate) enum Verb {
     /// Prompts that wait for their turn
     #[command(subcommand)]
     Queue(QueueVerb),
+    /// Branches and directories that sessions have to themselves
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  vibes claude --worktree=fix 'fix the build'    on the branch vibes/fix, beside the repository
+  vibes worktree diff fix                        what it changed, committed or not
+  vibes worktree merge fix                       into the branch it came from
+  vibes kill fix && vibes worktree drop fix"
+    )]
+    Worktree(WorktreeVerb),
     /// Wait for a session
     #[command(after_help = "Examples:
   vibes wait 3fa9 --until idle --timeout 60
@@ -197,6 +207,36 @@ pub(crate) struct SendArgs {
     /// Interrupt a running turn first
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorktreeVerb {
+    /// List the sessions that have one, ended ones too
+    #[command(visible_alias = "ls")]
+    List {
+        /// Print a JSON array of sessions
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a session has changed in it, committed or not
+    Diff {
+        /// Session
+        id: String,
+    },
+    /// Merge its branch into the one that it came from
+    Merge {
+        /// Session
+        id: String,
+    },
+    /// Remove it and its branch
+    Drop {
+        /// Sessions
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// What is not committed or not merged, too; a ref keeps it
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,6 +17,7 @@ mod runs;
 mod send;
 mod simple;
 mod wait;
+mod worktree;
 
 pub(crate) use answer::{for_session, response as permission_response};
 pub(crate) use run::turn_exit;
@@ -74,6 +75,7 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Who(args) => inspect::who(&args),
         Verb::Send(args) => send::run(&args),
         Verb::Queue(verb) => queue::run(&verb),
+        Verb::Worktree(verb) => worktree::run(&verb),
         Verb::Wait(args) => wait::run(&args),
         Verb::Approve(args) => {
             let wide =

@@ -8,6 +8,7 @@ use crate::attach;
 use crate::client::{Daemon, Start};
 use crate::commands::idempotency_key;
 use crate::error::{Failure, Kind, Outcome};
+use crate::render::count;
 use crate::{attachment, place, ui};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -48,6 +49,7 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         ttl_s: None,
         env: place::agent_environment(&args.env)?,
         umask: place::umask(),
+        worktree: args.worktree.clone(),
         approval_deadline_s: args.approval_deadline,
         detached: args.detached.map(Into::into),
         once: args.once,
@@ -68,6 +70,13 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         return Err(Failure::unexpected("create_session"));
     };
     place::remember_session(daemon.dir(), session.id);
+    if let Some(worktree) = session.worktree.as_ref().filter(|worktree| worktree.left_behind > 0) {
+        let files = count(worktree.left_behind as usize, "changed file", "changed files");
+        ui::say(&format!(
+            "{files} in {} are not in the worktree: it begins at the last commit",
+            worktree.repo
+        ));
+    }
     if !args.detach {
         return attach::attach_new(daemon, &session, args.once);
     }

@@ -36,6 +36,12 @@ pub(crate) fn session(
     }
     add("link", format!("{:?}", session.link).to_lowercase());
     add("directory", tilde(&session.cwd, home));
+    if let Some(worktree) = &session.worktree {
+        let at = worktree.commit.get(..12).unwrap_or(&worktree.commit);
+        let of =
+            format!("{} of {} from {} at {at}", worktree.branch, tilde(&worktree.repo, home), worktree.base);
+        add("worktree", of);
+    }
     if let Some(description) = &session.description {
         add("description", description.clone());
     }

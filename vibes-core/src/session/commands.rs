@@ -159,6 +159,13 @@ impl Step<'_> {
                 self.start_agent(Some(by));
                 Ok(Some(Reply::Ok))
             }
+            Command::Worktree(done) => {
+                if done.action == fact::WorktreeAction::Dropped {
+                    self.s.body.worktree = None;
+                }
+                self.record(fact::WorktreeFact { by: Some(by), ..*done });
+                Ok(Some(Reply::Ok))
+            }
             Command::WaitReady => match self.s.body.state {
                 SessionState::Starting => {
                     self.s.ready_waiters.push(tag);

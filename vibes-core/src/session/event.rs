@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use vibes_protocol::model::{
     ClientId, CodedError, Decision, Detached, Member, OrphanPolicy, Permission, PermissionOption,
-    QueuedPrompt, RemovedReason, Seq, SessionInfo, SessionRule, Surface,
+    QueuedPrompt, RemovedReason, Seq, SessionInfo, SessionRule, Surface, Worktree, fact,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -125,6 +125,8 @@ pub enum Command {
     WaitReady,
     /// Tells the session and who is attached.
     Look,
+    /// Something was done with its worktree.
+    Worktree(Box<fact::WorktreeFact>),
     /// A request from inside an agent was refused; it is recorded.
     NoteRefused {
         /// The message's type.
@@ -376,4 +378,6 @@ pub struct Plan {
     pub created_by: Option<String>,
     /// What becomes of its questions.
     pub approvals: ApprovalPolicy,
+    /// Its own branch and directory.
+    pub worktree: Option<Worktree>,
 }

@@ -24,7 +24,7 @@ use std::{
 };
 use vibes_protocol::model::{
     ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason, Seq,
-    SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, fact::Actor,
+    SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, Worktree, fact::Actor,
 };
 
 /// The most prompts that may wait in one session.
@@ -237,6 +237,9 @@ pub struct Body {
     /// What becomes of its questions, where it differs from the configuration.
     #[serde(default)]
     pub approvals: ApprovalPolicy,
+    /// Its own branch and directory.
+    #[serde(default)]
+    pub worktree: Option<Worktree>,
 }
 
 /// A question that waits, with what the agent needs to hear.
@@ -387,6 +390,7 @@ impl State {
             rules: Vec::new(),
             rules_made: 0,
             approvals: plan.approvals,
+            worktree: plan.worktree,
         };
         Self::of(body, epoch, now_ms)
     }
@@ -479,6 +483,7 @@ impl State {
             offers: body.codec.offers(),
             deleted_at: body.deleted_ms.map(|ms| ms / 1000),
             parent_id: body.parent,
+            worktree: body.worktree.clone(),
             generation: body.generation,
         }
     }

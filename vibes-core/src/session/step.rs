@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use vibes_protocol::model::{
     CodedError, ErrorCode, Fact, Link, OrphanPolicy, Outcome, RemovedReason, Seq, SessionState,
     SuspendReason, TurnOutcome,
-    fact::{self, Actor, ContextSource},
+    fact::{self, Actor, ContextSource, WorktreeAction},
 };
 
 /// What a step leads to.
@@ -213,6 +213,10 @@ impl Step<'_> {
         let created =
             fact::Created { agent: body.agent.clone(), cwd: body.cwd.clone(), name: body.name.clone() };
         self.record(created);
+        if let Some(worktree) = self.s.body.worktree.clone() {
+            let action = WorktreeAction::Made;
+            self.record(fact::WorktreeFact { action, worktree, commit: None, saved: None, by: None });
+        }
         self.start_agent(None);
         let info = Box::new(self.s.info());
         self.effect(Effect::Notice(Notice::Created(info)));

@@ -4,3 +4,4 @@ pub mod daemon;
 pub mod rules;
 pub mod session;
 pub mod turns;
+pub mod worktree;

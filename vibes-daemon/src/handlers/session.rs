@@ -7,7 +7,7 @@
 use crate::{
     connection::{Connection, Subscription, lock},
     dispatch::{Answer, Said, error},
-    known,
+    known, worktree,
 };
 use std::{path::Path, sync::Arc};
 use vibes_core::{
@@ -189,12 +189,21 @@ async fn try_create(
             .await;
     }
     let reserved = server.sessions.reserve(body.name.as_deref(), None)?;
+    let id = SessionId::random();
+    let made = match &body.worktree {
+        Some(name) => {
+            let name = if name.is_empty() { body.name.as_deref().unwrap_or_default() } else { name };
+            Some(worktree::make(&server.git, &server.dir, &id, &body.cwd, name).await?)
+        }
+        None => None,
+    };
+    let (cwd, worktree) = made.map_or((body.cwd, None), |made| (made.cwd, Some(made.worktree)));
     let plan = Plan {
         agent: body.agent,
         dialect: agent.dialect,
         conversation: body.conversation,
         argv,
-        cwd: body.cwd,
+        cwd,
         name: body.name,
         description: body.description,
         metadata: body.metadata,
@@ -206,8 +215,13 @@ async fn try_create(
         once: body.once,
         created_by: connection.caller().identity,
         approvals: ApprovalPolicy { deadline_s: body.approval_deadline_s, detached: body.detached },
+        worktree: worktree.clone(),
     };
-    let (handle, _) = server.sessions.create(plan, key.clone(), Some(body.env)).await?;
+    let created = server.sessions.create(id, plan, key.clone(), Some(body.env)).await;
+    if let Some(worktree) = worktree.filter(|_| !matches!(created, Ok((_, true)))) {
+        worktree::unmake(&server.git, &server.dir, &id, &worktree).await;
+    }
+    let (handle, _) = created?;
     drop(reserved);
     begin(connection, &handle, body.subscribe, body.prompt, key, body.wait_ready).await
 }

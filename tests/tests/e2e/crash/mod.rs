@@ -20,12 +20,18 @@ mod races;
 mod runner;
 mod sweep;
 mod work;
+mod worktree;
 
 use vibes_runner::points::{self, Point};
 
 #[test]
 fn every_point_has_its_test() {
-    let tests = concat!(include_str!("cold.rs"), include_str!("daemon.rs"), include_str!("runner.rs"));
+    let tests = concat!(
+        include_str!("cold.rs"),
+        include_str!("daemon.rs"),
+        include_str!("runner.rs"),
+        include_str!("worktree.rs")
+    );
     let untested = points::ALL.iter().filter(|point| !tests.contains(&format!("Point::{point:?})")));
     assert_eq!(untested.collect::<Vec<_>>(), [] as [&Point; 0]);
 }

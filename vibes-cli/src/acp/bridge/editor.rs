@@ -197,6 +197,7 @@ impl Bridge {
             ttl_s: None,
             env,
             umask: place::umask(),
+            worktree: None,
             approval_deadline_s: None,
             detached: None,
             once: false,

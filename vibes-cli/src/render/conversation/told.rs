@@ -7,7 +7,8 @@ use crate::render::markdown::Markdown;
 use crate::render::{count, wrap};
 use crate::sanitize;
 use vibes_protocol::model::fact::{
-    Actor, ContextAdded, ContextSource, Input, PermissionResolved, StateChanged, TurnEnded,
+    Actor, ContextAdded, ContextSource, Input, PermissionResolved, StateChanged, TurnEnded, WorktreeAction,
+    WorktreeFact,
 };
 use vibes_protocol::model::{How, Outcome, SessionState, TurnOutcome, content};
 
@@ -33,6 +34,24 @@ impl Conversation {
             let tail = if at == last { paint.dim(&tail) } else { String::new() };
             self.whole(format!("{} {}{tail}", paint.green(">"), paint.bold(line)));
         }
+    }
+
+    pub(super) fn worktree(&mut self, done: &WorktreeFact) {
+        let WorktreeFact { worktree, commit, saved, by, .. } = done;
+        let who = by.as_ref().map_or_else(String::new, |by| format!(" by {}", self.who(by)));
+        let (branch, base) = (&worktree.branch, &worktree.base);
+        let kept =
+            saved.as_ref().map_or_else(String::new, |saved| format!("; what was there is kept in {saved}"));
+        self.note(&match done.action {
+            WorktreeAction::Made => format!("works on {branch} (from {base}) in {}", worktree.path),
+            WorktreeAction::Merged => {
+                format!(
+                    "{branch} was merged into {base}{who}: {}{kept}",
+                    commit.as_deref().unwrap_or_default()
+                )
+            }
+            WorktreeAction::Dropped => format!("{branch} and its worktree were dropped{who}{kept}"),
+        });
     }
 
     /// What the agent was told besides the prompt, and how much of it.

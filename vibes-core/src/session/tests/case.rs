@@ -76,6 +76,7 @@ pub fn plan() -> Plan {
         once: false,
         created_by: None,
         approvals: Default::default(),
+        ..Plan::default()
     }
 }
 

@@ -80,7 +80,10 @@ fn changes(request: &Request) -> Option<&str> {
             WorktreeWish::Diff => None,
             WorktreeWish::Merge | WorktreeWish::Drop => Some(&body.session_id),
         },
-        Request::CreateSession(_) | Request::StopDaemon(_) | Request::ApplyRules(_) => Some(""),
+        Request::ForkSession(_)
+        | Request::CreateSession(_)
+        | Request::StopDaemon(_)
+        | Request::ApplyRules(_) => Some(""),
         Request::Input(body) => Some(&body.session_id),
         Request::EditInput(body) => Some(&body.session_id),
         Request::MoveInput(body) => Some(&body.session_id),
@@ -128,6 +131,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::Hello(body) => daemon::hello(connection, r, body),
         Request::ListSessions(body) => session::list(connection, r, body),
         Request::CreateSession(body) => session::create(connection, r, body),
+        Request::ForkSession(body) => session::fork(connection, r, body),
         Request::WorktreeRequest(body) => worktree::act(connection, r, body),
         Request::Subscribe(body) => session::subscribe(connection, r, body),
         Request::Unsubscribe(body) => session::unsubscribe(connection, r, body),

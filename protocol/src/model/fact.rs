@@ -3,7 +3,9 @@
 //! Invariant: a fact's JSON is stored once and sent verbatim. Readers keep kinds they do not know
 //! ([`Fact::Unknown`]), and no field of one is ever dropped.
 
-use super::{ClientId, Cost, How, Outcome, Permission, Seq, SessionRule, SessionState, Surface, Worktree};
+use super::{
+    ClientId, Cost, How, Outcome, Permission, Seq, SessionId, SessionRule, SessionState, Surface, Worktree,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -139,6 +141,12 @@ facts! {
         /// Its name, if it got one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
+        /// The session that it goes on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent_id: Option<SessionId>,
+        /// The last record of that one that it knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forked_at: Option<Seq>,
     }
     /// Something was done with the session's worktree.
     "worktree" WorktreeFact {

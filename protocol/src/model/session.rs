@@ -236,6 +236,9 @@ pub struct SessionInfo {
     /// The session this one was made from.
     #[serde(default)]
     pub parent_id: Option<SessionId>,
+    /// The last record of that one that this one goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_at: Option<Seq>,
     /// Its own branch and directory, when it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worktree: Option<Worktree>,

@@ -296,6 +296,38 @@ requests! {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     }
+    /// Makes a session that goes on from where another one is, or was.
+    "fork_session" ForkSession {
+        /// From which session.
+        session_id: String,
+        /// The last of its records that the new one knows; all of them otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Seq>,
+        /// Another agent, which is told what was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
+        /// Its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Its first prompt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt: Option<Content>,
+        /// Environment of the client; values are never stored.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, String>,
+        /// The client's umask, for the agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        umask: Option<u32>,
+        /// Join it from the start.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        subscribe: bool,
+        /// Answer only when the agent is ready for its first prompt, or could not be started.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        wait_ready: bool,
+        /// Makes a retry the same session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
+    }
     /// Joins sessions and receives their records.
     "subscribe" Subscribe {
         /// Which.

@@ -5,7 +5,7 @@
 //! no command is said back as `echo: LINE`.
 //!
 //! Arguments: `--log FILE` (or `FAKE_AGENT_LOG`) appends every line it reads; `--opts A,B=C` (or `FAKE_AGENT_OPTS`)
-//! changes its manners: `no-load`, `no-resume`, `unknown-session` (load and resume do not find it), `replay=N`
+//! changes its manners: `no-load`, `no-resume`, `fork` (makes copies), `unknown-session` (load and resume do not find it), `replay=N`
 //! (updates before the answer to load), `late-replay=N` (more of them after it), `slow-init=FILE` (answers
 //! `initialize` when the file exists), `die-on-init`, `quit-on-init` (with exit code 0), `bad-init` (answers it with an
 //! error), `version=N` (another protocol version), `silent=METHOD` (does not answer it), `die-on-new`, `ignore-cancel`,
@@ -147,6 +147,10 @@ impl Fake {
                 self.reopened(id);
                 self.replay(session, "late-replay");
             }
+            "session/fork" if options.has("fork") => {
+                let session = uuid::Uuid::new_v4();
+                self.answer(id, json!({"sessionId": session, "modes": modes()}));
+            }
             "session/resume" if !options.has("no-resume") => self.reopened(id),
             "session/set_mode" => self.answer(id, json!({})),
             "session/prompt" => self.prompt(id, session, params),
@@ -171,14 +175,17 @@ impl Fake {
             wait_for_file(Path::new(file), || false);
         }
         let version: u64 = options.get("version").and_then(|version| version.parse().ok()).unwrap_or(1);
-        let resume = if options.has("no-resume") { json!({}) } else { json!({"resume": {}}) };
+        let mut can = if options.has("no-resume") { json!({}) } else { json!({"resume": {}}) };
+        if options.has("fork") {
+            can["fork"] = json!({});
+        }
         self.answer(
             id,
             json!({
                 "protocolVersion": version,
                 "agentCapabilities": {
                     "loadSession": !options.has("no-load"),
-                    "sessionCapabilities": resume,
+                    "sessionCapabilities": can,
                 },
                 "agentInfo": {"name": "fake-agent", "title": "Fake", "version": "1"},
                 "authMethods": [],

@@ -29,6 +29,8 @@ pub struct Agent {
     pub forgets: bool,
     /// Whether it leaves an image out that comes with a file.
     pub one_at_a_time: bool,
+    /// Whether it makes copies of conversations.
+    pub forks: bool,
     /// Where it keeps conversations, below the test's directory.
     pub memory: &'static str,
     /// In how many pieces two hundred words arrive at least.
@@ -69,6 +71,7 @@ pub const CODEX: Agent = Agent {
     resumes: "resume",
     forgets: false,
     one_at_a_time: false,
+    forks: false,
     memory: "home/.codex/sessions",
     pieces: 200,
     failures: &[
@@ -107,6 +110,7 @@ pub const CLAUDE_ACP: Agent = Agent {
     resumes: "resume",
     forgets: false,
     one_at_a_time: false,
+    forks: true,
     memory: "home/.claude/projects",
     pieces: 200,
     failures: &[
@@ -135,6 +139,7 @@ pub const GEMINI: Agent = Agent {
     // It names its files by the minute: a second process in the same one, or a second load, finds nothing.
     forgets: true,
     one_at_a_time: true,
+    forks: false,
     memory: "home/.gemini/tmp",
     pieces: 200,
     failures: &[
@@ -162,6 +167,7 @@ pub const OPENCODE: Agent = Agent {
     resumes: "resume",
     forgets: false,
     one_at_a_time: false,
+    forks: true,
     memory: "data/opencode",
     pieces: 200,
     failures: &[

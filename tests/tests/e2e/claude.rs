@@ -268,3 +268,33 @@ fn a_conversation_that_was_deleted_is_begun_anew_and_that_is_said() {
     let told = journals[&session].iter().any(|record| record["fact"]["context_lost"] == true);
     assert!(told, "nobody was told");
 }
+
+#[test]
+fn a_fork_has_its_own_share_of_the_cost_and_is_resumed_as_its_own() {
+    let Some(claude) = Real::started(&agents::CLAUDE) else { return };
+    let mut ada = claude.client();
+    let session = claude.create(&mut ada);
+    ada.prompt(&session, "the word is plum");
+    let first = ended(&mut ada, &session);
+    ada.state(&session, "idle");
+    let env = claude.client_env(&mut ada);
+    let wish = json!({"session_id": session, "env": env, "subscribe": true});
+    let fork = ada.ok("fork_session", wish)["session"]["id"].as_str().expect("an id").to_owned();
+    ada.prompt(&fork, "what was it");
+    let second = ended(&mut ada, &fork);
+    assert_eq!(second["outcome"], "finished", "{second}");
+    let info = ada.ok("get_session", json!({"session_id": fork}));
+    assert_eq!(
+        info["session"]["cost"]["amount"], second["cost"]["amount"],
+        "what the other has cost is not its own"
+    );
+    let amount = |end: &Value| end["cost"]["amount"].as_f64().expect("a turn has a cost");
+    assert!(amount(&second) < 2.0 * amount(&first), "{first} {second}");
+    ada.ok("suspend_session", json!({"session_id": fork}));
+    ada.state(&fork, "suspended");
+    ada.prompt(&fork, "and again");
+    assert_eq!(ended(&mut ada, &fork)["outcome"], "finished");
+    let call = claude.called("it goes on", |call| call.prompt() == "and again");
+    assert_eq!(call.messages.len(), 5, "{:?}", call.messages);
+    claude.check();
+}

@@ -20,6 +20,7 @@ mod crash;
 mod disk;
 mod doors;
 mod editor;
+mod fork;
 mod hindered;
 mod home;
 mod host;

@@ -66,6 +66,12 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "NAME[=VALUE]")]
         env: Vec<String>,
     },
+    /// Go on from a session in another one, which knows what was said
+    #[command(after_help = "Examples:
+  vibes fork api 'try it without the cache'      the same agent, which goes on from a copy
+  vibes fork api --agent codex 'and you?'        another agent is told what was said
+  vibes fork api --at 120 -d                     from record 120, in the background")]
+    Fork(ForkArgs),
     /// End a session well
     Finish(OneArgs),
     /// Give a session another name
@@ -237,6 +243,35 @@ pub(crate) enum WorktreeVerb {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForkArgs {
+    /// Session
+    pub(crate) id: String,
+    /// First prompt; `-` reads standard input
+    pub(crate) prompt: Option<String>,
+    /// The last record that it knows (default: all of them)
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) at: Option<u64>,
+    /// Another agent
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Name of the new session
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Pass a variable of this environment to the agent
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Return only when the agent is ready, or could not be started
+    #[arg(long)]
+    pub(crate) wait_ready: bool,
+    /// Start in the background and print the new session's id
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// With -d: print the session as JSON
+    #[arg(long, requires = "detach")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -86,6 +86,7 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Interrupt(args) => simple::interrupt(&args.id),
         Verb::Suspend { id, now } => simple::suspend(&id, now),
         Verb::Resume { id, context, env } => simple::resume(&id, context, &env),
+        Verb::Fork(args) => run::fork(&args),
         Verb::Finish(args) => simple::finish(&args.id),
         Verb::Rename { id, name } => simple::rename(&id, &name),
         Verb::Transfer { id, to } => simple::transfer(&id, &to),

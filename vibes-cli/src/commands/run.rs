@@ -3,10 +3,10 @@
 //! Invariant: the session is created once, whatever happens to the connection; with `-d` standard output has the id
 //! and nothing else.
 
-use crate::args::StartArgs;
+use crate::args::{ForkArgs, StartArgs};
 use crate::attach;
 use crate::client::{Daemon, Start};
-use crate::commands::idempotency_key;
+use crate::commands::{idempotency_key, send};
 use crate::error::{Failure, Kind, Outcome};
 use crate::render::count;
 use crate::{attachment, place, ui};
@@ -16,7 +16,7 @@ use vibes_protocol::codec::MAX_CLIENT_LINE;
 use vibes_protocol::model::TurnOutcome;
 use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::wire::Message;
-use vibes_protocol::wire::request::CreateSession;
+use vibes_protocol::wire::request::{Content, CreateSession, ForkSession};
 
 pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
     let prompt = match args.prompt.as_deref() {
@@ -79,6 +79,40 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
     }
     if !args.detach {
         return attach::attach_new(daemon, &session, args.once);
+    }
+    if args.json { ui::json(&session) } else { ui::data(&session.id.to_string()) }
+}
+
+/// `vibes fork`: another session that goes on from one.
+pub(crate) fn fork(args: &ForkArgs) -> Outcome {
+    let prompt = match args.prompt.as_deref() {
+        Some("-") => Some(send::prompt(None)?),
+        other => other.map(str::to_owned),
+    };
+    let mut env = place::agent_environment(&args.env)?;
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let named = daemon.named(&args.id)?;
+    let (source, _, _) = daemon.session(&named)?;
+    let agent = args.agent.as_ref().unwrap_or(&source.agent);
+    place::pass_on(daemon.variables_of(agent)?, &mut env);
+    let request = ForkSession {
+        session_id: source.id.to_string(),
+        at: args.at,
+        agent: args.agent.clone(),
+        name: args.name.clone(),
+        prompt: prompt.map(Content::Text),
+        env,
+        umask: place::umask(),
+        subscribe: false,
+        wait_ready: args.wait_ready,
+        idempotency_key: idempotency_key(),
+    };
+    let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
+        return Err(Failure::unexpected("fork_session"));
+    };
+    place::remember_session(daemon.dir(), session.id);
+    if !args.detach {
+        return attach::attach_new(daemon, &session, false);
     }
     if args.json { ui::json(&session) } else { ui::data(&session.id.to_string()) }
 }

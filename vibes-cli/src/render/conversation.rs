@@ -184,6 +184,7 @@ impl Conversation {
                     .map_or_else(String::new, |ms| format!(", again in {} s", ms.div_ceil(1000)));
                 self.line(paint.yellow("…"), &format!("{}{status}{tries}{next}", waits.why));
             }
+            Fact::Created(created) => self.created(created),
             Fact::WorktreeFact(done) => self.worktree(done),
             Fact::ContextAdded(added) => self.context_added(added),
             Fact::NotDelivered(_) => self.note("a prompt did not reach the agent; it stays in the queue"),

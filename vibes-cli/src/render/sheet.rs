@@ -29,6 +29,10 @@ pub(crate) fn session(
     let mut lines = vec![paint.bold(&sanitize::line(&title))];
     let mut add = |name: &str, value: String| lines.push(field(name, value, paint));
     add("id", session.id.to_string());
+    if let Some(parent) = session.parent_id {
+        let at = session.forked_at.map_or_else(String::new, |at| format!(" at record {at}"));
+        add("goes on from", format!("{}{at}", short(parent)));
+    }
     add("agent", session.agent.clone());
     add("state", state_words(session));
     if let Some(reason) = &session.reason {

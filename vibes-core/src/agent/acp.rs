@@ -44,6 +44,9 @@ pub struct Acp {
     calls: BTreeMap<u64, Call>,
     /// The agent's own id of the conversation; it outlives the process.
     pub conversation: Option<String>,
+    /// Whether that is another session's, and a copy of it is to be made first.
+    #[serde(default)]
+    copy: bool,
     /// Options the agent offers.
     pub options: Map<String, Value>,
     /// Whether the agent takes prompts.
@@ -75,6 +78,7 @@ enum How {
     New,
     Load,
     Resume,
+    Fork,
 }
 
 impl How {
@@ -83,6 +87,7 @@ impl How {
             Self::New => "new",
             Self::Load => "load",
             Self::Resume => "resume",
+            Self::Fork => "fork",
         }
     }
 }
@@ -110,6 +115,7 @@ impl Call {
             Self::Open(How::New) => Some(("session/new", OPEN_MS)),
             Self::Open(How::Load) => Some((LOAD, OPEN_MS)),
             Self::Open(How::Resume) => Some(("session/resume", OPEN_MS)),
+            Self::Open(How::Fork) => Some(("session/fork", OPEN_MS)),
             Self::Option { .. } => Some(("a first option", OPEN_MS)),
             Self::Prompt | Self::GivenUp { .. } => None,
         }
@@ -201,18 +207,24 @@ fn request(id: u64, method: &str, params: impl Serialize) -> Value {
 }
 
 impl Acp {
-    /// A conversation that has not begun, or one that began without us.
-    pub fn taking_up(conversation: Option<String>) -> Self {
-        Self { conversation, ..Self::default() }
+    /// A conversation that has not begun, or one that began without us, itself or a copy of it.
+    pub fn taking_up(conversation: Option<String>, copy: bool) -> Self {
+        Self { conversation, copy, ..Self::default() }
+    }
+
+    /// The id of the conversation, unless it is the one to be copied.
+    pub fn own_conversation(&self) -> Option<&str> {
+        self.conversation.as_deref().filter(|_| !self.copy)
     }
 
     /// Opens the conversation with a fresh process. An earlier conversation is taken up again.
     pub fn start(&mut self, opening: Opening, out: &mut Outgoing) {
-        let conversation = self.conversation.take();
+        let (conversation, copy) = (self.conversation.take(), self.copy);
         let mut wanted: Vec<_> = opening.options.into_iter().collect();
         // What the others can be set to depends on the model.
         wanted.sort_by_key(|(id, _)| id == "model");
-        *self = Self { conversation, cwd: opening.cwd, wanted, again: opening.again, ..Self::default() };
+        *self =
+            Self { conversation, copy, cwd: opening.cwd, wanted, again: opening.again, ..Self::default() };
         let hello = InitializeRequest::new(ProtocolVersion::V1)
             .client_info(Implementation::new("vibes", opening.version));
         let call = out.push(|id| request(id, "initialize", &hello));
@@ -437,6 +449,9 @@ impl Acp {
                         self.can_load = answer.agent_capabilities.load_session;
                         self.can_resume = answer.agent_capabilities.session_capabilities.resume.is_some();
                         let how = match self.conversation {
+                            Some(_) if self.copy && can_fork(result) => How::Fork,
+                            // Another session's conversation is not ours to go on with.
+                            Some(_) if self.copy => How::New,
                             Some(_) if self.can_resume => How::Resume,
                             Some(_) if self.can_load => How::Load,
                             _ => How::New,
@@ -458,12 +473,14 @@ impl Acp {
                 if let Some(id) = result["sessionId"].as_str().filter(|id| id.len() <= MAX_CONVERSATION) {
                     self.conversation = Some(id.to_owned());
                 }
-                if self.conversation.is_none() {
+                // A copy has an id of its own; with the other's it would be no copy.
+                let is_own = !self.copy || result["sessionId"].is_string();
+                if self.conversation.is_none() || !is_own {
                     let why = "the agent opened a session without an id that can be used";
                     events.push(AgentEvent::StartFailed(why.to_owned()));
                     return Ok(());
                 }
-                self.how = Some(how);
+                (self.how, self.copy) = (Some(how), false);
                 if can_be_kept(text) {
                     self.take_options(&result);
                 }
@@ -472,7 +489,7 @@ impl Acp {
             (Some(Call::Open(how)), Err(error)) => match how {
                 // The agent's own memory of the conversation may be gone; a new one is better than none.
                 How::Resume if self.can_load => self.open(How::Load, out),
-                How::Resume | How::Load => self.open(How::New, out),
+                How::Resume | How::Load | How::Fork => self.open(How::New, out),
                 How::New => {
                     events.push(AgentEvent::StartFailed(format!(
                         "the agent could not open a session: {error}"
@@ -525,7 +542,7 @@ impl Acp {
         self.replaying = how != How::New;
         let call = match how {
             How::New => {
-                self.conversation = None;
+                (self.conversation, self.copy) = (None, false);
                 out.push(|id| request(id, "session/new", NewSessionRequest::new(cwd)))
             }
             How::Load => {
@@ -533,6 +550,10 @@ impl Acp {
             }
             How::Resume => {
                 out.push(|id| request(id, "session/resume", ResumeSessionRequest::new(conversation, cwd)))
+            }
+            How::Fork => {
+                let params = json!({"sessionId": conversation, "cwd": cwd, "mcpServers": []});
+                out.push(|id| request(id, "session/fork", params))
             }
         };
         self.calls.insert(call, Call::Open(how));
@@ -587,6 +608,12 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
 
 /// The code of an agent that wants credentials first.
 const AUTH_REQUIRED: i64 = -32000;
+
+/// Whether the agent makes copies of conversations, as the answer to `initialize` tells.
+fn can_fork(result: &str) -> bool {
+    let result: Value = serde_json::from_str(result).unwrap_or(Value::Null);
+    result["agentCapabilities"]["sessionCapabilities"]["fork"].is_object()
+}
 
 /// The agent's ways to get credentials, in its own words, as the answer to `initialize` tells them.
 fn ways_in(result: &str) -> Option<String> {

@@ -54,6 +54,9 @@ pub struct Claude {
     conversation: Option<String>,
     /// Whether that was named by a person and not by the agent: then another one would not do.
     named: bool,
+    /// Whether it is another session's, and the next process makes a copy of it.
+    #[serde(default)]
+    copy: bool,
     /// Options the agent offers.
     pub options: Map<String, Value>,
     /// Whether the agent takes prompts.
@@ -101,14 +104,20 @@ fn control(id: u64, request: Value) -> Value {
 
 impl Claude {
     /// A conversation that has not begun, or one that began without us.
-    pub fn taking_up(conversation: Option<String>) -> Self {
-        Self { named: conversation.is_some(), conversation, ..Self::default() }
+    pub fn taking_up(conversation: Option<String>, copy: bool) -> Self {
+        Self { named: conversation.is_some() && !copy, conversation, copy, ..Self::default() }
+    }
+
+    /// The id of the conversation, unless it is the one to be copied.
+    pub fn own_conversation(&self) -> Option<&str> {
+        self.conversation.as_deref().filter(|id| !self.copy && *id != LAST)
     }
 
     /// The command line of the next process.
     pub fn argv(&self, argv: &[String]) -> Vec<String> {
         let conversation = match self.conversation.as_deref() {
             Some(LAST) => vec!["--continue"],
+            Some(id) if self.copy => vec!["--resume", id, "--fork-session"],
             Some(id) => vec!["--resume", id],
             None => Vec::new(),
         };
@@ -125,6 +134,7 @@ impl Claude {
         *self = Self {
             conversation: before.conversation,
             named: before.named,
+            copy: before.copy,
             options: before.options,
             commands: before.commands,
             spent: before.spent,
@@ -174,7 +184,12 @@ impl Claude {
     /// From now on the agent takes prompts.
     pub fn opened(&mut self) -> AgentEvent<'static> {
         self.ready = true;
-        AgentEvent::Ready { how: if self.conversation.is_some() { "resume" } else { "new" } }
+        let how = match self.conversation {
+            Some(_) if self.copy => "fork",
+            Some(_) => "resume",
+            None => "new",
+        };
+        AgentEvent::Ready { how }
     }
 
     /// Whether the conversation to be taken up is gone, and another is to be begun.

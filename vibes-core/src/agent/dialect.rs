@@ -58,12 +58,26 @@ macro_rules! each {
 }
 
 impl Codec {
-    /// A conversation that has not begun, or that is to be taken up again: by its id, or the last one of the directory.
-    pub fn new(dialect: Dialect, conversation: Option<String>) -> Self {
+    /// A conversation that has not begun, or that is to be taken up again, itself or a copy of it: by its id, or the last
+    /// one of the directory.
+    pub fn new(dialect: Dialect, conversation: Option<String>, copy: bool) -> Self {
         match dialect {
-            Dialect::Acp => Self::Acp(Acp::taking_up(conversation)),
-            Dialect::Claude => Self::Claude(Box::new(Claude::taking_up(conversation))),
+            Dialect::Acp => Self::Acp(Acp::taking_up(conversation, copy)),
+            Dialect::Claude => Self::Claude(Box::new(Claude::taking_up(conversation, copy))),
         }
+    }
+
+    /// Which dialect it is.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Acp(_) => Dialect::Acp,
+            Self::Claude(_) => Dialect::Claude,
+        }
+    }
+
+    /// The agent's own id of the conversation, once it has one of its own.
+    pub fn conversation(&self) -> Option<&str> {
+        each!(self, codec => codec.own_conversation())
     }
 
     /// The command line of the next process.

@@ -116,7 +116,9 @@ impl Step<'_> {
                 self.record_update(&raw);
             }
             AgentEvent::Ready { how } => {
-                let context_lost = how == "new" && self.s.body.turns > 0;
+                // A fork has a conversation before its first turn.
+                let had = self.s.body.turns > 0 || self.s.body.parent.is_some() && !self.s.body.recall;
+                let context_lost = how == "new" && had;
                 let generation = self.s.body.generation;
                 self.record(fact::AgentReady { generation, how: how.to_owned(), context_lost });
                 if context_lost {

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use vibes_protocol::model::{
     ClientId, CodedError, Decision, Detached, Member, OrphanPolicy, Permission, PermissionOption,
-    QueuedPrompt, RemovedReason, Seq, SessionInfo, SessionRule, Surface, Worktree, fact,
+    QueuedPrompt, RemovedReason, Seq, SessionId, SessionInfo, SessionRule, Surface, Worktree, fact,
 };
 use vibes_runner::wire::{Refusal, Standing};
 
@@ -300,6 +300,8 @@ pub struct Looked {
     pub queue: Vec<QueuedPrompt>,
     /// What it allows without asking.
     pub rules: Vec<SessionRule>,
+    /// The language its agent speaks, and the agent's own id of the conversation.
+    pub conversation: (Dialect, Option<String>),
 }
 
 /// What the other clients should hear at once.
@@ -352,6 +354,10 @@ pub struct Plan {
     pub dialect: Dialect,
     /// A conversation that began without vibes: its id, or the last one of the directory, where the dialect has that.
     pub conversation: Option<String>,
+    /// The session that it goes on from, and the last record of that one that it knows.
+    pub parent: Option<(SessionId, Seq)>,
+    /// Whether the agent itself goes on from a copy of the conversation; it is told what was said otherwise.
+    pub fork: bool,
     /// The program and its arguments.
     pub argv: Vec<String>,
     /// The working directory.

@@ -107,6 +107,11 @@ impl Recall {
         Self { budget, prompts: BTreeMap::new(), turns: VecDeque::new(), seen: 0, left_out: 0 }
     }
 
+    /// What is read from now on is of another session, which goes on from the last one.
+    pub fn begin_session(&mut self) {
+        self.prompts.clear();
+    }
+
     /// Reads one record.
     pub fn read(&mut self, seq: Seq, fact: &str) {
         // A kind of a newer daemon, or a record that was lost.

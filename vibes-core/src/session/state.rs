@@ -169,6 +169,9 @@ pub struct Body {
     pub deleted_ms: Option<i64>,
     /// The session it was made from.
     pub parent: Option<SessionId>,
+    /// The last record of that one that it knows.
+    #[serde(default)]
+    pub forked_at: Option<Seq>,
     /// Where it stands.
     pub state: SessionState,
     /// Why, for a person.
@@ -360,20 +363,21 @@ impl State {
             pinned: false,
             version: 1,
             deleted_ms: None,
-            parent: None,
+            parent: plan.parent.map(|(parent, _)| parent),
+            forked_at: plan.parent.map(|(_, at)| at),
             state: SessionState::Starting,
             reason: None,
             suspended: None,
             generation: 0,
             running: false,
             last_frame: 0,
-            codec: Codec::new(plan.dialect, plan.conversation),
+            codec: Codec::new(plan.dialect, plan.conversation, plan.fork),
             turn: None,
             open_calls: BTreeSet::new(),
             turns: 0,
             queue: VecDeque::new(),
             context: None,
-            recall: false,
+            recall: plan.parent.is_some() && !plan.fork,
             stopping: None,
             joins: 0,
             owner: None,
@@ -483,6 +487,7 @@ impl State {
             offers: body.codec.offers(),
             deleted_at: body.deleted_ms.map(|ms| ms / 1000),
             parent_id: body.parent,
+            forked_at: body.forked_at,
             worktree: body.worktree.clone(),
             generation: body.generation,
         }
@@ -510,6 +515,7 @@ impl State {
             launch: serde_json::to_value(&self.body.launch).unwrap_or_default(),
             rules: self.body.rules.clone(),
             queue: self.body.queue.iter().cloned().collect(),
+            conversation: (self.body.codec.dialect(), self.body.codec.conversation().map(str::to_owned)),
         }
     }
 

@@ -210,8 +210,13 @@ impl Step<'_> {
 
     fn begin(&mut self) {
         let body = &self.s.body;
-        let created =
-            fact::Created { agent: body.agent.clone(), cwd: body.cwd.clone(), name: body.name.clone() };
+        let created = fact::Created {
+            agent: body.agent.clone(),
+            cwd: body.cwd.clone(),
+            name: body.name.clone(),
+            parent_id: body.parent,
+            forked_at: body.forked_at,
+        };
         self.record(created);
         if let Some(worktree) = self.s.body.worktree.clone() {
             let action = WorktreeAction::Made;

@@ -9,6 +9,7 @@ use crate::{
     dispatch::{Answer, Said, error},
     known, worktree,
 };
+use serde_json::{Map, Value};
 use std::{path::Path, sync::Arc};
 use vibes_core::{
     agent::{
@@ -24,13 +25,13 @@ use vibes_core::{
     sessions::{Wanted, store_error},
 };
 use vibes_protocol::{
-    model::{OrphanPolicy, Role, SessionId, SessionInfo},
+    model::{OrphanPolicy, Role, Seq, SessionId, SessionInfo, SessionState},
     wire::{
         CodedError, ErrorCode, Message,
         message::SubscribedSession,
         request::{
-            After, CreateSession, Input, ListSessions, ReadRecords, ResumeSession, Subscribe, Unsubscribe,
-            UpdateSession,
+            After, CreateSession, ForkSession, Input, ListSessions, ReadRecords, ResumeSession, Subscribe,
+            Unsubscribe, UpdateSession,
         },
     },
 };
@@ -129,20 +130,91 @@ fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, 
 /// Creates a session.
 pub fn create(connection: &Arc<Connection>, request_id: RequestId, body: CreateSession) -> Answer {
     let connection = connection.clone();
-    later(async move {
-        match try_create(&connection, body).await {
-            Ok((session, input_seq, begin)) => {
-                Said { message: Message::SessionCreated { request_id, session, input_seq }, begin }
-            }
-            Err(why) => error(request_id, None, why).into(),
-        }
-    })
+    later(async move { created(request_id, try_create(&connection, body, None).await) })
 }
 
-async fn try_create(
-    connection: &Arc<Connection>,
-    body: CreateSession,
-) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), CodedError> {
+type Created = Result<(SessionInfo, Option<u64>, Vec<Subscription>), CodedError>;
+
+fn created(request_id: RequestId, created: Created) -> Said {
+    match created {
+        Ok((session, input_seq, begin)) => {
+            Said { message: Message::SessionCreated { request_id, session, input_seq }, begin }
+        }
+        Err(why) => error(request_id, None, why).into(),
+    }
+}
+
+/// Where a session goes on from.
+struct Source {
+    parent: (SessionId, Seq),
+    /// The agent goes on from a copy of its own conversation.
+    fork: bool,
+    /// What was started there, where the same is to be started.
+    argv: Option<Vec<String>>,
+}
+
+/// Makes a session that goes on from where another one is, or was.
+pub fn fork(connection: &Arc<Connection>, request_id: RequestId, body: ForkSession) -> Answer {
+    let handle = match connection.server.sessions.resolve(&body.session_id) {
+        Ok(handle) => handle,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let connection = connection.clone();
+    later(async move { created(request_id, try_fork(&connection, &handle, body).await) })
+}
+
+async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: ForkSession) -> Created {
+    let Reply::Looked(looked) = handle.ask(&connection.caller(), Command::Look, None).await? else {
+        return Err(CodedError::new(ErrorCode::InvalidState, "the session did not tell about itself"));
+    };
+    let Looked { info, launch, conversation: (dialect, conversation), .. } = *looked;
+    if body.at.is_some_and(|at| at == 0 || at > info.head) {
+        let why = format!("at: the records of this session are 1 to {}", info.head);
+        return Err(CodedError::new(ErrorCode::BadRequest, why));
+    }
+    let agent = body.agent.unwrap_or_else(|| info.agent.clone());
+    let same = agent == info.agent;
+    let rests = info.state.is_ended() || matches!(info.state, SessionState::Idle | SessionState::Suspended);
+    let known = connection.server.agents.get(&agent);
+    // Its own copy is the better one, and it is of what it knows now.
+    let fork = same
+        && body.at.is_none()
+        && rests
+        && conversation.is_some()
+        && known.is_some_and(|agent| agent.dialect == dialect);
+    let words = |value: &Value| serde_json::from_value::<Vec<String>>(value.clone()).ok();
+    let source = Source {
+        parent: (handle.id, body.at.unwrap_or(info.head)),
+        fork,
+        argv: words(&launch["argv"]).filter(|argv| same && !argv.is_empty()),
+    };
+    let wish = CreateSession {
+        agent,
+        cwd: info.cwd,
+        name: body.name,
+        prompt: body.prompt,
+        conversation: conversation.filter(|_| fork),
+        description: None,
+        metadata: Map::new(),
+        args: Vec::new(),
+        options: launch["options"].as_object().filter(|_| same).cloned().unwrap_or_default(),
+        mode: None,
+        orphan_policy: Some(info.orphan_policy),
+        ttl_s: info.ttl_s,
+        env: body.env,
+        umask: body.umask,
+        worktree: None,
+        approval_deadline_s: None,
+        detached: None,
+        once: false,
+        subscribe: body.subscribe,
+        wait_ready: body.wait_ready,
+        idempotency_key: body.idempotency_key,
+    };
+    try_create(connection, wish, Some(source)).await
+}
+
+async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: Option<Source>) -> Created {
     let server = &connection.server;
     let bad = |why: String| CodedError::new(ErrorCode::BadRequest, why);
     let Some(agent) = server.agents.get(&body.agent) else {
@@ -157,8 +229,10 @@ async fn try_create(
         return Err(bad(format!("cwd: {:?} does not exist or is not a directory", body.cwd)));
     }
     let env = (server.environment)(&body.agent, Some(&body.env));
-    let mut argv = agent.command.clone();
-    argv.extend(body.args);
+    let argv = match source.as_ref().and_then(|source| source.argv.clone()) {
+        Some(argv) => argv,
+        None => agent.command.iter().cloned().chain(body.args).collect(),
+    };
     if let Err(error) = launch::find_program(&argv[0], env.get("PATH").map(String::as_str), &body.cwd) {
         let (agent, program) = (&body.agent, &argv[0]);
         let how = known::of(program).map(|known| format!(" ({})", known.install)).unwrap_or_default();
@@ -202,6 +276,8 @@ async fn try_create(
         agent: body.agent,
         dialect: agent.dialect,
         conversation: body.conversation,
+        parent: source.as_ref().map(|source| source.parent),
+        fork: source.is_some_and(|source| source.fork),
         argv,
         cwd,
         name: body.name,

@@ -143,6 +143,11 @@ macro_rules! suite {
             }
 
             #[test]
+            fn a_fork_knows_what_was_said() {
+                resume::forked(&$which);
+            }
+
+            #[test]
             fn what_the_agent_streams_while_no_daemon_lives_is_there_afterwards() {
                 crash::streaming(&$which);
             }

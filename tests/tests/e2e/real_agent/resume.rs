@@ -88,3 +88,31 @@ pub fn forgotten(agent: &'static Agent) {
     assert_eq!(call("what was it").earlier, [earlier]);
     assert_eq!(call("and once more").earlier.len(), 1, "once, as part of the conversation");
 }
+
+pub fn forked(agent: &'static Agent) {
+    let Some(real) = Real::started(agent) else { return };
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    answered(&mut ada, &session, "the word is heron");
+    ada.state(&session, "idle");
+    let fork = ada.ok(
+        "fork_session",
+        serde_json::json!({"session_id": session, "env": real.client_env(&mut real.client()),
+        "subscribe": true}),
+    );
+    let fork = fork["session"]["id"].as_str().expect("an id").to_owned();
+    answered(&mut ada, &fork, "what was it");
+    answered(&mut ada, &session, "the other goes on");
+    let calls = real.calls();
+    let call = |prompt: &str| calls.iter().find(|call| call.prompt() == prompt).expect("it was asked");
+    let shown: String = call("what was it").messages.iter().map(|(_, text)| text.as_str()).collect();
+    let told = call("what was it").earlier.concat();
+    assert_eq!(shown.matches("the word is heron").count(), if agent.forks { 2 } else { 0 }, "{shown}");
+    assert_eq!(told.matches("the word is heron").count(), if agent.forks { 0 } else { 2 }, "{told}");
+    let other: String = call("the other goes on").messages.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(other.contains("the word is heron") && !other.contains("what was it"), "{other}");
+    let journals = real.check();
+    let ready =
+        journals[&fork].iter().find(|record| record["fact"]["kind"] == "agent_ready").expect("it was ready");
+    assert_eq!(ready["fact"]["how"], if agent.forks { "fork" } else { "new" });
+}

@@ -4,11 +4,11 @@
 
 use super::{Conversation, words_of_block};
 use crate::render::markdown::Markdown;
-use crate::render::{count, wrap};
+use crate::render::{count, short, wrap};
 use crate::sanitize;
 use vibes_protocol::model::fact::{
-    Actor, ContextAdded, ContextSource, Input, PermissionResolved, StateChanged, TurnEnded, WorktreeAction,
-    WorktreeFact,
+    Actor, ContextAdded, ContextSource, Created, Input, PermissionResolved, StateChanged, TurnEnded,
+    WorktreeAction, WorktreeFact,
 };
 use vibes_protocol::model::{How, Outcome, SessionState, TurnOutcome, content};
 
@@ -33,6 +33,14 @@ impl Conversation {
         for (at, line) in lines.iter().enumerate() {
             let tail = if at == last { paint.dim(&tail) } else { String::new() };
             self.whole(format!("{} {}{tail}", paint.green(">"), paint.bold(line)));
+        }
+    }
+
+    /// Where the session goes on from.
+    pub(super) fn created(&mut self, created: &Created) {
+        if let Some(parent) = created.parent_id {
+            let at = created.forked_at.unwrap_or_default();
+            self.note(&format!("goes on from session {} at record {at}", short(parent)));
         }
     }
 

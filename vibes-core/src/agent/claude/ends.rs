@@ -27,7 +27,7 @@ impl Claude {
             if self.named || !why.contains("No conversation found") {
                 events.push(AgentEvent::StartFailed(why));
             } else {
-                (self.conversation, self.lost) = (None, true);
+                (self.conversation, self.copy, self.lost) = (None, false, true);
             }
             return;
         }
@@ -87,7 +87,7 @@ impl Claude {
     pub(super) fn names_conversation(&mut self, line: &Value) {
         let id = line["session_id"].as_str().filter(|id| !id.is_empty() && id.len() <= 256 && *id != LAST);
         if let Some(id) = id.filter(|id| self.conversation.as_deref() != Some(id)) {
-            (self.conversation, self.named) = (Some(id.to_owned()), false);
+            (self.conversation, self.named, self.copy) = (Some(id.to_owned()), false, false);
         }
     }
 }

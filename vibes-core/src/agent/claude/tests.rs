@@ -141,8 +141,9 @@ fn a_command_line_speaks_the_protocol_and_names_the_conversation() {
     let fresh = words(Claude::default());
     assert!(fresh.starts_with("claude -p --input-format stream-json"), "{fresh}");
     assert!(fresh.ends_with("--permission-prompt-tool stdio --add-dir /x"), "{fresh}");
-    assert!(words(Claude::taking_up(Some("c1".into()))).ends_with("--add-dir /x --resume c1"));
-    assert!(words(Claude::taking_up(Some(LAST.into()))).ends_with("--add-dir /x --continue"));
+    assert!(words(Claude::taking_up(Some("c1".into()), false)).ends_with("--add-dir /x --resume c1"));
+    assert!(words(Claude::taking_up(Some("c1".into()), true)).ends_with("--resume c1 --fork-session"));
+    assert!(words(Claude::taking_up(Some(LAST.into()), false)).ends_with("--add-dir /x --continue"));
 }
 
 #[test]
@@ -364,7 +365,7 @@ fn a_conversation_that_is_gone_is_begun_anew_unless_a_person_named_it() {
     assert!(peer.claude.begins_anew());
     assert!(!peer.claude.argv(&["claude".into()]).contains(&"--resume".to_owned()));
     let mut peer = Peer::new();
-    peer.claude = Claude::taking_up(Some("c1".into()));
+    peer.claude = Claude::taking_up(Some("c1".into()), false);
     peer.claude.start(opening(), &mut Outgoing::after(0));
     let events = peer.say(gone);
     assert!(matches!(&events[..], [AgentEvent::StartFailed(why)] if why.contains("No conversation found")));

@@ -7,7 +7,10 @@ use super::{Caller, Command, ErrorCode, Request, STORE_RETRY, Task, oneshot};
 use crate::{
     journal::{Reader, SessionNo, StoreError},
     rules::Judgement,
-    session::recall::{Digest, Recall},
+    session::{
+        persist,
+        recall::{Digest, Recall},
+    },
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -49,11 +52,13 @@ impl Task {
     /// Reads what is to be told again of the conversation.
     pub(super) fn recall(&self) {
         let (reader, door, no) = (self.at.reader.clone(), self.door.clone(), self.no);
-        let (id, head) = (self.state.body.id, self.state.head);
+        let body = &self.state.body;
+        let (id, head, parent) = (body.id, self.state.head, body.parent.zip(body.forked_at));
         let budget = (self.at.replay)(&self.state.body.agent);
         tokio::spawn(async move {
             let turn = READING.acquire().await;
-            let read = tokio::task::spawn_blocking(move || digest(&reader, no, &id, head, budget)).await;
+            let read =
+                tokio::task::spawn_blocking(move || digest(&reader, (no, id, head), parent, budget)).await;
             drop(turn);
             let digest = match read {
                 Ok(Ok(digest)) => digest,
@@ -90,19 +95,48 @@ struct Line<'a> {
     fact: &'a RawValue,
 }
 
-/// The records of a session up to one of them, told again in so many bytes; nothing where there is no room. Blocking.
+/// The records of a session up to one of them, and before them those of the sessions that it goes on from, told again in so
+/// many bytes; nothing where there is no room. Blocking.
 fn digest(
     reader: &Reader,
+    own: (SessionNo, SessionId, Seq),
+    mut parent: Option<(SessionId, Seq)>,
+    budget: usize,
+) -> Result<Digest, StoreError> {
+    /// How many sessions may go on from one another. More than this is told of the newest.
+    const LINEAGE: usize = 64;
+    let mut recall = Recall::new(budget);
+    if budget == 0 {
+        return Ok(recall.finish());
+    }
+    let mut sessions = vec![own];
+    while let Some((id, at)) = parent.filter(|_| sessions.len() < LINEAGE) {
+        let Some(stored) = reader.number(&id)?.map(|no| reader.session(no)).transpose()?.flatten() else {
+            break;
+        };
+        sessions.push((stored.no, id, at));
+        // One that cannot be read any more is where the telling begins.
+        parent =
+            persist::restore(&stored, 0).ok().and_then(|state| state.body.parent.zip(state.body.forked_at));
+    }
+    for (no, id, to) in sessions.into_iter().rev() {
+        recall.begin_session();
+        read(reader, &mut recall, no, &id, to)?;
+    }
+    Ok(recall.finish())
+}
+
+fn read(
+    reader: &Reader,
+    recall: &mut Recall,
     no: SessionNo,
     id: &SessionId,
     to: Seq,
-    budget: usize,
-) -> Result<Digest, StoreError> {
+) -> Result<(), StoreError> {
     /// How much is read at once, in bytes.
     const PAGE: usize = 1024 * 1024;
-    let mut recall = Recall::new(budget);
     let mut after = 0;
-    while budget > 0 && after < to {
+    while after < to {
         let page = reader.page(no, id, after, PAGE, usize::MAX)?;
         if page.last == 0 {
             break;
@@ -116,5 +150,5 @@ fn digest(
             }
         }
     }
-    Ok(recall.finish())
+    Ok(())
 }

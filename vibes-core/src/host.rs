@@ -2,6 +2,9 @@
 //! say what little can be said.
 
 pub use imp::*;
+pub use ports::listening;
+
+mod ports;
 
 /// A process, told from a later one with the same number by its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

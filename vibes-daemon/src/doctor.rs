@@ -130,6 +130,14 @@ fn runners(
                     let help = format!("`kill -CONT {pid}` if it is stopped, `vibes kill {short}` to end it");
                     say(false, format!("runner of {short}.{generation}: pid {pid} does not answer: {help}"));
                 }
+                for (address, pid) in host::listening(&host::carrying(&marker)) {
+                    let program = host::program(pid).unwrap_or_default();
+                    let program = program.rsplit('/').next().unwrap_or_default().to_owned();
+                    // A dev server is what an agent may be asked for; one that the whole network reaches is worth a word.
+                    let reach =
+                        if address.ip().is_loopback() { "" } else { ", which other machines can reach" };
+                    say(true, format!("session {short} listens at {address}{reach}: {program}, pid {pid}"));
+                }
                 if let Some(why) = place::crowded(&dir, yard.spools) {
                     say(false, format!("session {short}: {why}"));
                 }

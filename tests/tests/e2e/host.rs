@@ -260,3 +260,23 @@ fn fault_27_living_runners_are_found_among_the_dead_while_the_daemon_serves() {
     });
     assert!(unknown.iter().all(|dir| dir.exists()), "what they said may be all that is left");
 }
+
+#[test]
+fn the_ports_that_an_agent_listens_at_are_told() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"subscribe": true}));
+    let port = env.path("port");
+    let server = format!(
+        "import socket,time;s=socket.create_server(('127.0.0.1',0));open('{port}.new','w').write(str(s.getsockname()[1]));\
+         __import__('os').rename('{port}.new','{port}');time.sleep(600)"
+    );
+    fs::write(env.path("server.py"), server).expect("it is written");
+    ada.prompt(&session, &format!("spawn python3 {}", env.path("server.py")));
+    let port = eventually("the server listens", || fs::read_to_string(&port).ok());
+    let doctor = env.vibes(&["doctor"]).ok().stdout;
+    let told = format!("session {} listens at 127.0.0.1:{port}: python3", &session[..8]);
+    assert!(doctor.contains(&told), "{told}: {doctor}");
+    ada.ok("kill_session", json!({"session_id": session}));
+    assert!(!env.vibes(&["doctor"]).ok().stdout.contains("listens at"));
+}

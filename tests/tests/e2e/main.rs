@@ -27,6 +27,7 @@ mod host;
 mod hostile;
 mod intree;
 mod kill;
+mod launch;
 mod ledger;
 mod notices;
 mod ownership;

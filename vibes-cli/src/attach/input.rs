@@ -227,7 +227,7 @@ impl View {
 
     fn interrupt_key(&mut self, link: &mut Link, output: &mut Output) -> Outcome<bool> {
         let again = self.interrupt_pressed.take().is_some_and(|first| first.elapsed() < TWICE);
-        let can_interrupt = self.turn_running && !self.mode.read_only;
+        let can_interrupt = self.running.is_some() && !self.mode.read_only;
         match (again, can_interrupt) {
             (true, true) => self.interrupt(link, output)?,
             (true, false) => return Ok(true),
@@ -243,7 +243,9 @@ impl View {
     }
 
     fn interrupt(&mut self, link: &mut Link, output: &mut Output) -> Outcome {
-        self.send_or_say(Interrupt { session_id: self.session.id.to_string(), turn: None }, link, output)?;
+        // The one that is seen: the next may have begun meanwhile.
+        let interrupt = Interrupt { session_id: self.session.id.to_string(), turn: self.running };
+        self.send_or_say(interrupt, link, output)?;
         self.note("interrupting", output)
     }
 

@@ -195,7 +195,7 @@ impl Loop {
         let window = self.output.window.as_ref();
         // In a window it is seen anyway.
         let silence = (window.is_none() && self.view.has_partial()).then(|| now + SILENCE);
-        let picture = window.and_then(|window| window.due(self.view.turn_running));
+        let picture = window.and_then(|window| window.due(self.view.running.is_some()));
         let retry = self.retry.as_ref().map(|retry| retry.at);
         let until = [silence, retry, picture, self.view.deadline()].into_iter().flatten().min();
         let Some(until) = until else {

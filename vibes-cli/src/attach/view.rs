@@ -58,7 +58,8 @@ pub(crate) struct View {
     pub(super) shown: Option<String>,
     pub(super) shown_at: Option<Instant>,
     pub(super) answered: bool,
-    pub(super) turn_running: bool,
+    /// The turn that runs.
+    pub(super) running: Option<u64>,
     /// When the turn began that runs, if that was seen.
     pub(super) turn_began: Option<Instant>,
     /// Prompts typed here whose record has not come, where the terminal itself has shown them.
@@ -79,6 +80,12 @@ pub(crate) struct View {
     turn: Option<TurnEnded>,
     end: Option<End>,
     end_at: Option<Instant>,
+}
+
+/// The turn that runs in a session: the last one that began.
+fn running(session: &SessionInfo) -> Option<u64> {
+    matches!(session.state, SessionState::Processing | SessionState::WaitingPermission)
+        .then_some(session.turns)
 }
 
 impl View {
@@ -103,7 +110,7 @@ impl View {
             shown: None,
             shown_at: None,
             answered: false,
-            turn_running: matches!(session.state, SessionState::Processing | SessionState::WaitingPermission),
+            running: running(&session),
             session,
             turn_began: None,
             typed: VecDeque::new(),
@@ -222,9 +229,9 @@ impl View {
             output.pieces(pieces)?;
         }
         match &record.fact {
-            Fact::TurnStarted(_) => self.turn_running = true,
+            Fact::TurnStarted(started) => self.running = Some(started.turn),
             Fact::TurnEnded(ended) => {
-                self.turn_running = false;
+                self.running = None;
                 if self.mode.once && self.turn.is_none() {
                     self.turn = Some(ended.clone());
                     // Its end follows at once; a daemon that forgets it shall not hold a script.
@@ -360,8 +367,7 @@ impl View {
         self.connected = true;
         self.session = joined.session;
         self.head = joined.head;
-        self.turn_running =
-            matches!(self.session.state, SessionState::Processing | SessionState::WaitingPermission);
+        self.running = running(&self.session);
         self.pending = joined.pending_permissions.into();
         self.shown = None;
         self.note("connected again", output)?;

@@ -203,7 +203,7 @@ impl Window {
 
     /// Draws, if a picture is due.
     pub(crate) fn draw_if_due(&mut self, view: &View) -> Outcome {
-        let due = self.due(view.turn_running).is_some_and(|due| due <= Instant::now());
+        let due = self.due(view.running.is_some()).is_some_and(|due| due <= Instant::now());
         if due || self.gathered.len() > ENOUGH { self.draw(view) } else { Ok(()) }
     }
 

@@ -231,6 +231,9 @@ fn fault_11_a_wedged_runner_does_not_delay_the_start() {
     again.subscribe(&other, "end", "writer");
     again.prompt(&other, "say not held up");
     again.said(&other, "not held up");
+    eventually("it is told that its runner does not answer", || (link(&mut again) == "lost").then_some(()));
+    let told = again.ok("get_session", json!({"session_id": wedged}))["session"]["reason"].to_string();
+    assert!(told.contains("does not answer"), "{told}");
     processes::signal(pid, Signal::CONT);
     again.subscribe(&wedged, "end", "writer");
     eventually("the wedged session takes a prompt again", || {

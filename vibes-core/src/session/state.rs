@@ -528,7 +528,7 @@ impl State {
     /// How the daemon stands to the agent, a runner that does not answer included.
     pub fn link_now(&self) -> Link {
         match self.link {
-            Link::Live if self.hindrances.contains_key(&Hindrance::Silent) => Link::Lost,
+            Link::Live | Link::Adopting if self.hindrances.contains_key(&Hindrance::Silent) => Link::Lost,
             link => link,
         }
     }

@@ -185,14 +185,19 @@ pub async fn watch(server: Arc<Server>, attention: Attention) {
             () = server.stop.cancelled() => return,
             () = wake.notified() => {}
         }
+        let mut removed = Vec::new();
         let news: Vec<Arc<SessionInfo>> = match board.after(cursor) {
             Posted::Notices(notices, next) => {
                 cursor = next;
-                let info = |notice: &Arc<Notice>| match &**notice {
+                let mut info = |notice: &Arc<Notice>| match &**notice {
                     Notice::Created(info) | Notice::Updated(info) => Some(Arc::new((**info).clone())),
-                    Notice::Removed(..) | Notice::Ownership(..) => None,
+                    Notice::Removed(id, _) => {
+                        removed.push(*id);
+                        None
+                    }
+                    Notice::Ownership(..) => None,
                 };
-                notices.iter().filter_map(info).collect()
+                notices.iter().filter_map(&mut info).collect()
             }
             Posted::Missed(next) => {
                 cursor = next;
@@ -216,6 +221,8 @@ pub async fn watch(server: Arc<Server>, attention: Attention) {
                 drop(place);
             });
         }
+        // What became of them was told before.
+        removed.iter().for_each(|id| drop(known.remove(id)));
     }
 }
 

@@ -17,6 +17,7 @@ pub mod processes;
 mod pty;
 pub mod real;
 pub mod soak;
+mod store;
 pub mod torture;
 mod wire;
 

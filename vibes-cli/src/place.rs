@@ -64,6 +64,13 @@ pub(crate) fn last_session(dir: &StateDir) -> Outcome<String> {
     }
 }
 
+/// A session is gone: `-` stands for it no more. A failure leaves its id there, which leads nowhere.
+pub(crate) fn forget_session(dir: &StateDir, id: SessionId) {
+    if last_session(dir).is_ok_and(|last| last == id.to_string()) {
+        let _ = fs::remove_file(dir.last_session());
+    }
+}
+
 /// Remembers what `-` stands for. A failure costs a convenience only, so it is not told.
 pub(crate) fn remember_session(dir: &StateDir, id: SessionId) {
     let target = dir.last_session();
@@ -230,6 +237,11 @@ mod tests {
         let id = SessionId::random();
         remember_session(&dir, id);
         assert_eq!(last_session(&dir).unwrap(), id.to_string());
+        forget_session(&dir, SessionId::random());
+        assert_eq!(last_session(&dir).unwrap(), id.to_string(), "another one");
+        forget_session(&dir, id);
+        assert_eq!(last_session(&dir).unwrap_err().kind, Kind::NotFound);
+        remember_session(&dir, id);
         fs::remove_dir_all(root).unwrap();
     }
 }

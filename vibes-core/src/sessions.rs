@@ -8,8 +8,10 @@ mod keep;
 mod past;
 mod registry;
 mod strangers;
+mod sweep;
 
 pub use find::{Listing, Wanted};
+pub use sweep::Keeping;
 
 use crate::{
     agent::launch::Yard,
@@ -20,7 +22,7 @@ use crate::{
     prices::Prices,
     rules::Judge,
     session::{
-        Caller, Command, Plan, Reply, SessionHandle, Surroundings, persist,
+        Caller, Command, Forget, Plan, Reply, SessionHandle, Surroundings, persist,
         state::State,
         task,
         task::{Environment, Replay},
@@ -63,6 +65,8 @@ pub struct Parts {
     pub judge: Arc<Judge>,
     /// What tokens cost where agents tell only those.
     pub prices: Arc<Prices>,
+    /// Removes what an embedded agent keeps of a conversation.
+    pub forget: Forget,
     /// Tells all tasks to let go.
     pub stop: CancellationToken,
 }
@@ -162,6 +166,7 @@ impl Sessions {
             stop: self.parts.stop.clone(),
             falling: self.falling.clone(),
             retire: self.registry.clone().retire(),
+            forget: self.parts.forget.clone(),
         }
     }
 

@@ -2,12 +2,16 @@
 //!
 //! Invariant: what is wrong in the file is an error that names the place, never a silent default.
 
+mod limits;
+
+pub use limits::Limits;
+
 use crate::{attention::Event, paths};
 use anyhow::Context;
 use serde::Deserialize;
 use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::Arc};
 use vibes_core::{
-    agent::{Dialect, launch::SPOOLS},
+    agent::Dialect,
     prices::{Price, Prices},
     session::{ApprovalPolicy, task::Replay},
 };
@@ -66,34 +70,6 @@ pub struct Agent {
     /// otherwise.
     #[serde(default)]
     pub replay_kib: Option<u64>,
-}
-
-/// What agents may take together.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// How much of what agents wrote may wait to be recorded, in MiB.
-    pub spool_mib: u64,
-    /// How much of a conversation an agent is told again that does not know it, in KiB; 0 is nothing.
-    pub replay_kib: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { spool_mib: SPOOLS >> 20, replay_kib: 32 }
-    }
-}
-
-impl Limits {
-    /// Less than this would be a handful of lines for some agents; more than this is no number of bytes.
-    const SPOOL_MIB: std::ops::RangeInclusive<u64> = 16..=1 << 24;
-    /// More than this is more than models read.
-    const MOST_REPLAY_KIB: u64 = 4096;
-
-    /// What all spools may hold together, in bytes.
-    pub fn spools(&self) -> u64 {
-        self.spool_mib << 20
-    }
 }
 
 /// What becomes of agents' questions.
@@ -228,10 +204,7 @@ impl Config {
         if let Some((name, _)) = agents.iter().find(|(_, agent)| agent.command.is_empty()) {
             anyhow::bail!("agents.{name}.command: the program is missing");
         }
-        let (least, most) = Limits::SPOOL_MIB.into_inner();
-        if !(least..=most).contains(&limits.spool_mib) {
-            anyhow::bail!("limits.spool_mib: {} is not from {least} to {most}", limits.spool_mib);
-        }
+        limits.check()?;
         let of_agents =
             agents.iter().filter_map(|(name, agent)| Some((format!("agents.{name}"), agent.replay_kib?)));
         let mut replays = std::iter::once(("limits".to_owned(), limits.replay_kib)).chain(of_agents);

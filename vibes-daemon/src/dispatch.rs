@@ -176,7 +176,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         }
         Request::ResumeSession(body) => session::resume(connection, r, body),
         Request::FinishSession(body) => session::ask(connection, r, &body.session_id, Command::Finish),
-        Request::DeleteSession(body) => session::ask(connection, r, &body.session_id, Command::Delete),
+        Request::DeleteSession(body) => session::delete(connection, r, &body.session_id, body.purge),
         Request::UndeleteSession(body) => session::ask(connection, r, &body.session_id, Command::Undelete),
         Request::UpdateSession(body) => session::update(connection, r, body),
         Request::TransferOwnership(body) => {

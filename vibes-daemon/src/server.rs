@@ -12,11 +12,12 @@ use crate::{
     git::Git,
     instance::Instance,
     listen::Door,
-    paths, rules, worktree,
+    paths, rules, shell, worktree,
 };
 use anyhow::Context;
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
 };
@@ -104,6 +105,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let stop = CancellationToken::new();
     let (environment, path) = (environment(&config), config.path().cloned());
     let git = Git::new(config.own_env(""));
+    let (agents, keeping) = (agent_state(&dir), config.limits.keeping());
     let reader = Reader::new(&dir.store());
     let (judge, told) = rules::judge(&config, &reader);
     problems.extend(told);
@@ -113,6 +115,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         replay: config.replay(),
         judge: Arc::new(judge),
         prices: Arc::new(config.prices),
+        forget: Arc::new(move |conversation| shell::forget(&agents, conversation)),
         board: Arc::new(Board::default()),
         yard: Arc::new(Yard {
             dir: dir.runners(),
@@ -161,6 +164,13 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     tokio::spawn(async move { keeper.sessions.keep().await });
     let teller = server.clone();
     tokio::spawn(async move { teller.sessions.tell_the_past().await });
+    let sweeper = server.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = sweeper.stop.cancelled() => {}
+            () = sweeper.sessions.sweep(keeping) => {}
+        }
+    });
     let looker = server.clone();
     tokio::task::spawn_blocking(move || look_around(&looker, unclean));
     let (broken, stop) = (writer.clone(), server.stop.clone());
@@ -212,11 +222,16 @@ fn look_around(server: &Server, unclean: bool) {
     server.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
 }
 
+/// Where the embedded agent keeps what outlives its processes.
+fn agent_state(dir: &StateDir) -> PathBuf {
+    dir.root().join("agents")
+}
+
 /// What agents get: the client's environment, or the daemon's own by the allow list where no client sent one; what the
 /// configuration gives the agent; and the place of its own state. Nothing else of vibes reaches an agent.
 fn environment(config: &Config) -> Environment {
     let config = config.clone();
-    let place = config.dir.root().join("agents").display().to_string();
+    let place = agent_state(&config.dir).display().to_string();
     Arc::new(move |agent, client| {
         let own = config.own_env(agent);
         let mut env = client.filter(|env| !env.is_empty()).unwrap_or(&own).clone();

@@ -111,6 +111,14 @@ points! {
     Checkpoint = "checkpoint",
     /// Records are replaced by their packed form, and that is not committed.
     Pack = "pack",
+    /// A session is purged, and nobody was told; its records are still there.
+    Purged = "purged",
+    /// Its files are removed.
+    PurgeFiles = "purge.files",
+    /// Some of its records are erased, and that is not committed.
+    PurgeSlice = "purge.slice",
+    /// All of them are, and what was left of them in the log; the store still names it.
+    PurgeLog = "purge.log",
     /// The daemon has begun to stop.
     StopBegun = "stop.begun",
     /// It let go of its sessions.

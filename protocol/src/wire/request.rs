@@ -455,6 +455,9 @@ requests! {
     "delete_session" DeleteSession {
         /// Which session.
         session_id: String,
+        /// For good: nothing of it is kept. A session that is deleted already may be purged as well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        purge: bool,
     }
     /// Takes a deletion back.
     "undelete_session" UndeleteSession {

@@ -110,6 +110,9 @@ pub(super) fn session(env: &TestEnv, name: &str, dice: &mut Dice) {
         ann.ok("undelete_session", json!({"session_id": session}));
         ann.ok("delete_session", json!({"session_id": session}));
     }
+    if dice.one_in(4) {
+        ann.ok("delete_session", json!({"session_id": session, "purge": true}));
+    }
 }
 
 /// Somebody who wants little, and does not always say it right.

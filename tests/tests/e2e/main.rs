@@ -32,6 +32,7 @@ mod ledger;
 mod notices;
 mod ownership;
 mod permissions;
+mod purge;
 mod races;
 mod real_agent;
 mod recovery;

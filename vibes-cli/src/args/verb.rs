@@ -105,6 +105,9 @@ pub(crate) enum Verb {
         /// Sessions
         #[arg(required = true)]
         ids: Vec<String>,
+        /// Keep nothing of it: there is no way back. Deleted sessions, too
+        #[arg(long)]
+        purge: bool,
     },
     /// Take a deletion back
     Undelete(OneArgs),

@@ -94,7 +94,7 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Show(args) => inspect::show(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Runs(args) => runs::run(&args),
-        Verb::Rm { ids } => simple::remove(&ids),
+        Verb::Rm { ids, purge } => simple::remove(&ids, purge),
         Verb::Undelete(args) => simple::undelete(&args.id),
         Verb::Set { id, option, value } => simple::set(&id, &option, &value),
     }

@@ -40,9 +40,22 @@ pub(crate) fn take(id: &str) -> Outcome {
     act(id, "took ownership of", |session_id| TakeOwnership { session_id }.into())
 }
 
-pub(crate) fn remove(ids: &[String]) -> Outcome {
-    each(ids, |id| act(id, "deleted", |session_id| DeleteSession { session_id }.into()))?;
+pub(crate) fn remove(ids: &[String], purge: bool) -> Outcome {
+    if purge {
+        return each(ids, self::purge);
+    }
+    each(ids, |id| act(id, "deleted", |session_id| DeleteSession { session_id, purge }.into()))?;
     ui::say("`vibes undelete ID` takes it back");
+    Ok(())
+}
+
+fn purge(id: &str) -> Outcome {
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let named = daemon.named(id)?;
+    let (session, ..) = daemon.session(&named)?;
+    daemon.ask(DeleteSession { session_id: session.id.to_string(), purge: true })?;
+    place::forget_session(daemon.dir(), session.id);
+    ui::say(&format!("purged {}", sanitize::line(id)));
     Ok(())
 }
 

@@ -67,6 +67,23 @@ impl Yard {
         newest
     }
 
+    /// The highest generation of one session that has a directory.
+    pub fn newest_of(&self, session: &SessionId) -> Option<u64> {
+        self.generations_of(session).unwrap_or_default().into_iter().max()
+    }
+
+    /// The generations of one session that have a directory.
+    pub fn generations_of(&self, session: &SessionId) -> io::Result<Vec<u64>> {
+        let begin = format!("{session}.");
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let generation = name.to_str().and_then(|name| name.strip_prefix(&begin)?.parse::<u64>().ok());
+            found.extend(generation);
+        }
+        Ok(found)
+    }
+
     /// The generations that have a directory.
     pub fn present(&self) -> io::Result<Vec<(SessionId, u64)>> {
         let mut found = Vec::new();

@@ -72,6 +72,7 @@ pub struct Feed {
     /// When its own changed last, by their clock.
     published: AtomicU64,
     closed: AtomicBool,
+    purged: AtomicBool,
 }
 
 impl Drop for Feed {
@@ -90,6 +91,7 @@ impl Feed {
             tails: tails.clone(),
             published,
             closed: AtomicBool::new(false),
+            purged: AtomicBool::new(false),
         });
         tails.register(&feed);
         feed
@@ -152,6 +154,17 @@ impl Feed {
         self.closed.store(true, Ordering::Release);
         let tail = self.tail();
         tail.listeners.iter().filter_map(Weak::upgrade).for_each(|listener| listener.notify_one());
+    }
+
+    /// There is no such session any more.
+    pub fn purge(&self) {
+        self.purged.store(true, Ordering::Release);
+        self.forget();
+    }
+
+    /// Whether there is none.
+    pub fn is_purged(&self) -> bool {
+        self.purged.load(Ordering::Acquire)
     }
 
     /// Whether it was closed.

@@ -7,6 +7,7 @@
 //! agents and no sessions: ids, numbers and opaque bodies.
 
 mod ballast;
+mod erase;
 mod error;
 pub mod feed;
 pub mod group;
@@ -18,6 +19,7 @@ mod spend;
 mod tails;
 mod writer;
 
+pub use erase::Farewell;
 pub use error::StoreError;
 pub use feed::{Feed, Pull, Slab};
 pub use reader::{Page, Reader, StoredSession};

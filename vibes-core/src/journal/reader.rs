@@ -3,7 +3,8 @@
 //! Invariant: a page is one statement, dropped before the page is handed out, so that no reader ever pins the log.
 
 use super::{
-    By, Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, group, schema::note_damage, spend,
+    By, Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, erase::ERASING, group,
+    schema::note_damage, spend,
 };
 use rusqlite::{Connection, OpenFlags, params};
 use std::{
@@ -152,6 +153,31 @@ impl Reader {
                 .prepare_cached("SELECT id FROM session WHERE id >= ?1 AND id < ?2 AND rest IN (1, 2)")?;
             let found: Vec<String> =
                 select.query_map([prefix, &end], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
+        })
+    }
+
+    /// Sessions that are gone and not erased yet, with what is to be cleared away of each. Blocking.
+    pub fn erasing(&self) -> Result<Vec<(SessionNo, String)>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT no, body FROM session INDEXED BY session_deleted WHERE deleted_ms = ?1",
+            )?;
+            let rows = select.query_map([ERASING], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Those that were deleted by this moment, in milliseconds, the first one first. Blocking.
+    pub fn deleted_by(&self, at_ms: i64, limit: usize) -> Result<Vec<SessionId>, StoreError> {
+        self.with(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT id FROM session INDEXED BY session_deleted WHERE deleted_ms BETWEEN 0 AND ?1
+                 ORDER BY deleted_ms LIMIT ?2",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let found: Vec<String> =
+                select.query_map([at_ms, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
         })
     }

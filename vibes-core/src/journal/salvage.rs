@@ -172,6 +172,8 @@ fn carry(from: &Path, into: &Connection) -> Result<Kept, StoreError> {
         put(into, "INSERT OR IGNORE INTO meta VALUES (?1, ?2)", row).map(|_| ())
     })?;
     kept.sessions = sessions(&old, into)?;
+    // What was being erased is not carried over.
+    into.execute("DELETE FROM session WHERE id LIKE 'purged-%'", [])?;
     let known: Vec<(i64, i64)> = into
         .prepare("SELECT no, head FROM session")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

@@ -92,6 +92,8 @@ fn migrations() -> Migrations<'static> {
 }
 
 const SCHEMA: i64 = 3;
+/// How long the writer waits for another program that has locked the store.
+pub(super) const LOCKED: Duration = Duration::from_secs(5);
 
 /// What opening found.
 #[derive(Debug)]
@@ -259,7 +261,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(LOCKED)?;
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
@@ -313,7 +315,7 @@ pub fn check(path: &Path) -> Result<Vec<String>, StoreError> {
     }
     let mut statement = connection.prepare(
         "SELECT s.id, s.head, coalesce(min(r.first), 0), coalesce(max(r.last), 0), coalesce(sum(r.last - r.first + 1), 0)
-         FROM session s LEFT JOIN records r ON r.session = s.no GROUP BY s.no",
+         FROM session s LEFT JOIN records r ON r.session = s.no WHERE s.rest <= 2 GROUP BY s.no",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -1,9 +1,10 @@
 //! What turns took, as rows of their own, so that sums over all sessions are one statement.
 //!
 //! Invariant: the rows of a turn are replaced as a whole in the transaction that changes its row in the ledger, so a sum
-//! tells what the ledger tells. They stay when a session is deleted: what was spent was spent.
+//! tells what the ledger tells. They stay when a session is deleted, and without its
+//! directory when it is purged: what was spent was spent.
 
-use super::{RowChange, SessionNo, StoreError};
+use super::{RowChange, SessionNo, StoreError, erase::is_there};
 use rusqlite::{Connection, params};
 use vibes_protocol::model::Usage;
 
@@ -119,6 +120,9 @@ pub(super) fn past(
     rows: &[RowChange],
     spent: &Spent,
 ) -> Result<(), StoreError> {
+    if !is_there(connection, session)? {
+        return Ok(());
+    }
     let mut unknown = Spent { turns: Vec::new(), ..spent.clone() };
     for row in rows {
         let added = connection
@@ -168,8 +172,15 @@ pub(super) fn sums(
         By::Week => ("at_ms / 900000", "strftime('%G-W%V', k * 900, 'unixepoch', 'localtime')", "NULL", ""),
         By::Model => ("model", "iif(k = '', 'unknown', k)", "NULL", ""),
         By::Agent => (of_session, "payer.agent", "NULL", "JOIN payer ON payer.session = k"),
-        By::Directory => (of_session, "payer.cwd", "NULL", "JOIN payer ON payer.session = k"),
-        By::Session => (of_session, "session.id", "session.name", "JOIN session ON session.no = k"),
+        By::Directory => (
+            of_session,
+            "iif(payer.cwd = '', 'purged', payer.cwd)",
+            "NULL",
+            "JOIN payer ON payer.session = k",
+        ),
+        By::Session => {
+            (of_session, "session.id", "session.name", "JOIN session ON session.no = k AND session.rest <= 2")
+        }
     };
     let order = match by {
         By::Day | By::Week => "1",

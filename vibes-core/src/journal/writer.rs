@@ -4,10 +4,12 @@
 //! `sync`, after the disk has it. What arrives while a commit is under way joins the next one. A disk that failed to
 //! keep something is asked for nothing more: see [`StoreError::Unsynced`].
 
+mod erasing;
+
 use super::{
-    Change, NewSession, Opened, RowChange, SessionNo, Spent, SpoolOffset, StoreError,
+    Change, Farewell, NewSession, Opened, RowChange, SessionNo, Spent, SpoolOffset, StoreError,
     ballast::Ballast,
-    group,
+    erase, group,
     schema::{note_damage, set_meta},
     seal::Seal,
     spend,
@@ -15,13 +17,14 @@ use super::{
 use crate::points::{self, Point};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
+    fs::File,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +62,8 @@ enum Job {
     Change(Box<Change>, Reply<Committed>),
     Create(Box<NewSession>, Reply<(SessionNo, SessionId, bool)>),
     Pack(SessionNo, Seq),
+    Part(Box<Farewell>, Reply<()>),
+    Erase(SessionNo),
     Keep(&'static str, String, Reply<()>),
     Past(SessionNo, Vec<RowChange>, Spent, Reply<()>),
     Close(Reply<()>),
@@ -83,6 +88,7 @@ impl Writer {
         let last = Arc::new(AtomicU64::new(0));
         let trouble = Arc::new(Mutex::new((!opened.owed.is_empty()).then_some(StoreError::Full)));
         let broken = CancellationToken::new();
+        let last_no = erase::last_no(&opened.connection)?;
         let desk = Desk {
             connection: opened.connection,
             path: opened.path,
@@ -97,6 +103,11 @@ impl Writer {
             synced: synced_tx,
             dirty: false,
             logged: 0,
+            erasing: Vec::new(),
+            erased: Vec::new(),
+            next_piece: Instant::now(),
+            file: None,
+            last_no,
         };
         thread::Builder::new().name(WRITER.into()).spawn(move || desk.run(inbox, &runtime))?;
         Ok(Self { jobs, synced, last, trouble, broken })
@@ -115,6 +126,19 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Create(Box::new(new), reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Makes a session nobody's, synced: from then on there is none, and its records are to be erased.
+    pub async fn part(&self, farewell: Farewell) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Part(Box::new(farewell), reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Asks for the records of a session that is gone to be erased when there is time, and then for its row.
+    pub async fn erase(&self, session: SessionNo) {
+        // A writer that has stopped: the next one is asked again.
+        let _ = self.jobs.send(Job::Erase(session)).await;
     }
 
     /// Keeps a text under a name of its own, synced.
@@ -190,6 +214,16 @@ struct Desk {
     dirty: bool,
     /// How much was written since the last checkpoint, more or less.
     logged: usize,
+    /// Sessions whose records are being erased, and those that have none left.
+    erasing: Vec<SessionNo>,
+    erased: Vec<SessionNo>,
+    /// When the next piece may be erased although others write all the time.
+    next_piece: Instant,
+    /// The store's file, for holes.
+    file: Option<&'static File>,
+    /// The last number given to a session. None is given twice: somebody may still read what was under it, and what
+    /// outlives a session names it.
+    last_no: SessionNo,
 }
 
 impl Desk {
@@ -201,7 +235,7 @@ impl Desk {
             let job = match carried.take().map_or_else(|| inbox.try_recv(), Ok) {
                 Ok(job) => Some(job),
                 Err(mpsc::error::TryRecvError::Disconnected) => return,
-                Err(mpsc::error::TryRecvError::Empty) => match self.patience(!packs.is_empty()) {
+                Err(mpsc::error::TryRecvError::Empty) => match self.patience(&packs) {
                     Some(patience) => {
                         match runtime.block_on(async { tokio::time::timeout(patience, inbox.recv()).await }) {
                             Ok(Some(job)) => Some(job),
@@ -218,6 +252,7 @@ impl Desk {
             match job {
                 None => {
                     self.pack_while_idle(&mut packs, &inbox);
+                    self.erase_while_idle(&inbox);
                     if self.dirty {
                         self.checkpoint();
                     }
@@ -228,6 +263,12 @@ impl Desk {
                     let result = self.create(&new);
                     let _ = reply.send(result);
                 }
+                Some(Job::Part(farewell, reply)) => {
+                    packs.retain(|(session, _)| *session != farewell.session);
+                    let parted = self.transaction(true, |connection| erase::part(connection, &farewell));
+                    let _ = reply.send(parted.map(|_| ()));
+                }
+                Some(Job::Erase(session)) => self.erasing.push(session),
                 Some(Job::Keep(name, text, reply)) => {
                     let result = self.transaction(true, |connection| set_meta(connection, name, &text));
                     let _ = reply.send(result.map(|_| ()));
@@ -259,6 +300,7 @@ impl Desk {
                     if self.logged >= CHECKPOINT {
                         self.checkpoint();
                     }
+                    self.erase_between(&inbox);
                 }
             }
         }
@@ -355,8 +397,9 @@ impl Desk {
     }
 
     /// How long to wait for work before something else is due; for ever when nothing is.
-    fn patience(&self, packs: bool) -> Option<Duration> {
-        if self.dirty || packs {
+    fn patience(&self, packs: &[(SessionNo, Seq)]) -> Option<Duration> {
+        let erasing = !self.erasing.is_empty() || !self.erased.is_empty();
+        if self.dirty || erasing || !packs.is_empty() {
             Some(IDLE)
         } else {
             (self.ballast.is_spent() || self.in_trouble()).then_some(LOOK_FOR_ROOM)
@@ -395,16 +438,18 @@ impl Desk {
                 return Ok((no, id, false));
             }
         }
+        let no = self.last_no + 1;
         self.transaction(true, |connection| {
             connection
                 .prepare_cached(
-                    "INSERT INTO session (id, create_key, head, generation, spool, last_ms, body, name)
-                     VALUES (?1, ?2, 0, 0, 0, ?3, ?4, ?5)",
+                    "INSERT INTO session (no, id, create_key, head, generation, spool, last_ms, body, name)
+                     VALUES (?1, ?2, ?3, 0, 0, 0, ?4, ?5, ?6)",
                 )?
-                .execute(params![new.id.to_string(), new.create_key, new.at_ms, new.body, new.name])?;
+                .execute(params![no, new.id.to_string(), new.create_key, new.at_ms, new.body, new.name])?;
             Ok(())
         })?;
-        Ok((self.connection.last_insert_rowid(), new.id, true))
+        self.last_no = no;
+        Ok((no, new.id, true))
     }
 
     /// Packs one more step of each session that asks for it, as long as nobody waits.

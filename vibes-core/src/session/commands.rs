@@ -200,6 +200,11 @@ impl Step<'_> {
                 }
                 Ok(Some(Reply::Ok))
             }
+            Command::Purge(by) => {
+                self.s.may_be_purged(by).map_err(|why| self.wrong_state(why))?;
+                self.effect(Effect::Purge(tag, by));
+                Ok(None)
+            }
             Command::Update(update) => self.update(*update),
             Command::Transfer(to) => {
                 let by = self.seat_of(caller);

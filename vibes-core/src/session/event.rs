@@ -108,6 +108,8 @@ pub enum Command {
     Delete,
     /// The way back.
     Undelete,
+    /// Keeps nothing of a session that is deleted; with a moment, in milliseconds, of one that was deleted by then.
+    Purge(Option<i64>),
     /// Changes editable metadata.
     Update(Box<MetadataUpdate>),
     /// Hands ownership over.
@@ -343,6 +345,8 @@ pub enum Effect {
     Forget(u64),
     /// A turn is over: its records can be packed.
     Pack,
+    /// Nothing of the session is to be kept, if that is still so; whoever asked waits for it.
+    Purge(Tag, Option<i64>),
 }
 
 /// What a new session is made of.

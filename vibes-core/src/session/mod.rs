@@ -5,6 +5,7 @@
 
 pub mod approvals;
 pub mod event;
+pub mod leavings;
 pub mod ledger;
 pub mod past;
 pub mod persist;
@@ -20,6 +21,7 @@ mod recall;
 
 pub use approvals::ApprovalPolicy;
 pub use event::{Caller, Command, Looked, Notice, Plan, Reply};
+pub use leavings::Forget;
 pub use recall::Digest;
 pub use task::{SessionHandle, Surroundings};
 

@@ -439,6 +439,19 @@ impl State {
         }
     }
 
+    /// Whether nothing of it need be kept: it is deleted, by this moment if one is given, and has no agent. The error says why
+    /// not.
+    pub fn may_be_purged(&self, deleted_by_ms: Option<i64>) -> Result<(), &'static str> {
+        match self.body.deleted_ms {
+            None => Err("delete it before purging it"),
+            Some(at) if deleted_by_ms.is_some_and(|by| at > by) => Err("it was deleted again since"),
+            Some(_) if self.body.running || self.body.stopping.is_some() => {
+                Err("its agent has not ended yet")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     /// Whose it is: the identity of its owner or, while nobody owns it, of whoever made it.
     pub fn person(&self) -> Option<&str> {
         let owner = self.ownership.owner.and_then(|owner| self.ownership.seats.get(&owner));

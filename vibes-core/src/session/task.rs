@@ -9,6 +9,7 @@ mod beside;
 
 use super::{
     event::{Caller, Command, Effect, Event, Notice, Reply, Tag},
+    leavings::{Forget, Leavings},
     persist::Saved,
     state::State,
     step::LADDER_MS,
@@ -20,7 +21,7 @@ use crate::{
     },
     board::Board,
     caught, clock,
-    journal::{Feed, Place, Reader, SessionNo, StoreError, Tails, Writer},
+    journal::{Farewell, Feed, Place, Reader, SessionNo, StoreError, Tails, Writer},
     points::{self, Point},
     prices::Prices,
     rules::Judge,
@@ -101,6 +102,8 @@ pub struct Surroundings {
     pub falling: mpsc::UnboundedSender<SessionNo>,
     /// Lets a session go that nothing happens in.
     pub retire: Retire,
+    /// Removes what an embedded agent keeps of a conversation.
+    pub forget: Forget,
 }
 
 type ReplySender = oneshot::Sender<Result<Reply, CodedError>>;
@@ -162,6 +165,7 @@ impl SessionHandle {
                     ErrorCode::Busy,
                     "the session has more requests than it can take; try again",
                 )),
+                Err(TrySendError::Closed(_)) if feed.is_purged() => Err(purged()),
                 Err(TrySendError::Closed(_)) if feed.is_closed() => Err(CodedError::new(
                     ErrorCode::Adopting,
                     "the session begins again from what is stored; try again in a moment",
@@ -184,12 +188,19 @@ const GIVEN_UP: &str = "a defect of the daemon ended this session's task three t
 
 /// Why a session's task gave no answer.
 fn fallen(feed: &Feed) -> CodedError {
+    if feed.is_purged() {
+        return purged();
+    }
     if !feed.is_closed() {
         return stopping();
     }
     let message = "a defect of the daemon ended the session's task, and it begins again from what is stored; whether \
         this was done is not known: look at the session, or repeat it under the same idempotency key";
     CodedError::new(ErrorCode::Internal, message)
+}
+
+fn purged() -> CodedError {
+    CodedError::new(ErrorCode::SessionNotFound, "the session was purged: nothing of it is kept")
 }
 
 fn stopping() -> CodedError {
@@ -246,6 +257,8 @@ struct Task {
     collect_at: Instant,
     /// When it may be let go, if it rests then.
     retire_at: Instant,
+    /// Who asked for nothing to be kept of it, and by when it must have been deleted.
+    purging: Vec<(Tag, Option<i64>)>,
 }
 
 /// Starts the task of a session, new or restored: one that was stored has its place there.
@@ -300,6 +313,7 @@ pub fn spawn(
         collect: None,
         collect_at: Instant::now(),
         retire_at: Instant::now() + RETIRE,
+        purging: Vec::new(),
     };
     tracker.spawn(async move {
         let mut run = pin!(task.run(requests, fresh));
@@ -360,6 +374,11 @@ impl Task {
                 }
                 Wake::Time => self.time().await,
             }
+            for (tag, by) in std::mem::take(&mut self.purging) {
+                if self.purge(tag, by).await {
+                    return;
+                }
+            }
             if self.may_retire() && self.retire_at <= Instant::now() {
                 let nobody = || requests.sender_strong_count() == 1 && requests.is_empty();
                 if (self.at.retire)(&self.state.body.id, self.saved.place().is_listed(), &nobody) {
@@ -379,6 +398,33 @@ impl Task {
         for (_, reply) in self.replies.drain() {
             let _ = reply.send(Err(stopping()));
         }
+    }
+
+    /// Ends the session for good. `false` when it stays: somebody took the deletion back, or the store refused.
+    async fn purge(&mut self, tag: Tag, by: Option<i64>) -> bool {
+        if let Err(why) = self.state.may_be_purged(by) {
+            self.answer(tag, Err(CodedError::new(ErrorCode::InvalidState, why)));
+            return false;
+        }
+        let leavings = Leavings::of(&self.state);
+        let farewell = Farewell {
+            session: self.no,
+            expect: (self.state.head, self.state.spool),
+            leavings: leavings.encode(),
+        };
+        if let Err(error) = self.at.writer.part(farewell).await {
+            let full = matches!(error, StoreError::Full);
+            let code = if full { ErrorCode::StoreFull } else { ErrorCode::StoreFailed };
+            self.answer(tag, Err(CodedError::new(code, error.to_string())));
+            return false;
+        }
+        points::hit(Point::Purged);
+        self.feed.purge();
+        (self.at.retire)(&self.state.body.id, false, &|| true);
+        self.answer(tag, Ok(Reply::Ok));
+        let (at, no) = (self.at.clone(), self.no);
+        tokio::spawn(async move { leavings.clear(&at.yard, &at.forget, &at.writer, no).await });
+        true
     }
 
     fn deadline(&self) -> Option<Instant> {

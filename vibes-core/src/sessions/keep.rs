@@ -48,7 +48,7 @@ impl Sessions {
         };
         match state {
             Ok((mut state, place)) => {
-                state.taken = self.parts.yard.newest().get(&state.body.id).copied().unwrap_or(0);
+                state.taken = self.parts.yard.newest_of(&state.body.id).unwrap_or(0);
                 self.registry.insert(self.serve(no, state, place));
                 true
             }

@@ -97,7 +97,7 @@ impl Sessions {
         }
         let Some(stored) = self.parts.reader.resting(id)? else { return Ok(None) };
         points::hit(Point::Woken);
-        let (state, _) = self.take_up(&stored, self.parts.yard.newest().get(id).copied());
+        let (state, _) = self.take_up(&stored, self.parts.yard.newest_of(id));
         let listed = stored.place.is_listed();
         let handle = self.serve(stored.no, state, stored.place);
         let mut map = self.registry.write();

@@ -465,6 +465,29 @@ pub fn input(connection: &Arc<Connection>, request_id: RequestId, body: Input) -
     ask(connection, request_id, &body.session_id, command)
 }
 
+/// Deletes a session, and keeps nothing of it if that is wanted.
+pub fn delete(connection: &Arc<Connection>, request_id: RequestId, session_id: &str, purge: bool) -> Answer {
+    if !purge {
+        return ask(connection, request_id, session_id, Command::Delete);
+    }
+    let handle = match connection.server.sessions.resolve(session_id) {
+        Ok(handle) => handle,
+        Err(why) => return refused(request_id, None, why),
+    };
+    let caller = connection.caller();
+    let deleted = handle.ask(&caller, Command::Delete, None);
+    let purged = handle.ask(&caller, Command::Purge(None), None);
+    later(async move {
+        let (deleted, purged) = (deleted.await, purged.await);
+        // One that was deleted already is not deleted twice; one that cannot be deleted says why it is not purged.
+        let reply = match purged {
+            Err(why) if why.code == ErrorCode::InvalidState => deleted.and(Err(why)),
+            purged => purged,
+        };
+        said(request_id, handle.id, reply).into()
+    })
+}
+
 /// Starts an agent again.
 pub fn resume(connection: &Arc<Connection>, request_id: RequestId, body: ResumeSession) -> Answer {
     let handle = match connection.server.sessions.resolve(&body.session_id) {

@@ -16,7 +16,12 @@ mod rpc;
 mod sessions;
 mod turn;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
+
+/// Removes what the agent keeps of a conversation.
+pub(crate) fn forget(dir: &Path, conversation: &str) -> io::Result<()> {
+    sessions::Store::at(dir).remove(conversation)
+}
 
 /// Serves the agent on stdin and stdout until stdin ends.
 pub(crate) fn run() -> anyhow::Result<()> {

@@ -81,6 +81,11 @@ impl Session {
     }
 }
 
+/// An id that we gave.
+fn parse(id: &str) -> Option<Uuid> {
+    Uuid::try_parse(id).ok().filter(|uuid| uuid.hyphenated().to_string() == id)
+}
+
 /// The directory of the state files.
 #[derive(Debug)]
 pub(super) struct Store(PathBuf);
@@ -97,6 +102,27 @@ impl Store {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         // Absolute, because commands that write into it run in directories of their own.
         Ok(Self(std::path::absolute(dir)?))
+    }
+
+    /// The directory itself.
+    pub(super) fn at(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
+
+    /// Removes what there is under an id. One that is not ours has nothing here.
+    pub(super) fn remove(&self, id: &str) -> io::Result<()> {
+        let Some(id) = parse(id) else { return Ok(()) };
+        for path in [self.file(id), self.aside(id), self.report(id)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn aside(&self, session: Uuid) -> PathBuf {
+        self.0.join(format!("{session}.tmp"))
     }
 
     /// Where a command of this session tells its last directory.
@@ -117,7 +143,7 @@ impl Store {
             "mode": session.mode.as_str(),
             "prompts": session.prompts,
         });
-        let aside = self.0.join(format!("{}.tmp", session.id));
+        let aside = self.aside(session.id);
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
         file.write_all(state.to_string().as_bytes())?;
         fs::rename(aside, self.file(session.id))
@@ -125,9 +151,7 @@ impl Store {
 
     /// Reads a session back; `None` when there is none under this id.
     pub(super) fn load(&self, id: &str) -> io::Result<Option<Session>> {
-        let Some(id) = Uuid::try_parse(id).ok().filter(|uuid| uuid.hyphenated().to_string() == id) else {
-            return Ok(None);
-        };
+        let Some(id) = parse(id) else { return Ok(None) };
         let bytes = match fs::read(self.file(id)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -16,6 +16,7 @@ macro_rules! cases {
 mod cold;
 mod daemon;
 mod panics;
+mod purge;
 mod races;
 mod runner;
 mod sweep;
@@ -29,6 +30,7 @@ fn every_point_has_its_test() {
     let tests = concat!(
         include_str!("cold.rs"),
         include_str!("daemon.rs"),
+        include_str!("purge.rs"),
         include_str!("runner.rs"),
         include_str!("worktree.rs")
     );

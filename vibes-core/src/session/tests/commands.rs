@@ -144,6 +144,27 @@ fn only_what_does_not_run_is_deleted_and_there_is_a_way_back() {
 }
 
 #[test]
+fn only_what_is_deleted_is_purged_and_only_if_it_was_by_then() {
+    let mut case = Case::idle();
+    assert_eq!(case.refused(ANN, Command::Purge(None)), ErrorCode::InvalidState);
+    case.ask(ANN, Command::Kill);
+    assert_eq!(case.refused(ANN, Command::Purge(None)), ErrorCode::InvalidState, "its agent still runs");
+    case.exit(0);
+    assert_eq!(case.refused(ANN, Command::Purge(None)), ErrorCode::InvalidState, "it is not deleted");
+    case.ok(ANN, Command::Delete);
+    case.forget();
+    let at = case.state.body.deleted_ms.expect("it is deleted");
+    assert_eq!(case.refused(ANN, Command::Purge(Some(at - 1))), ErrorCode::InvalidState);
+    for by in [None, Some(at)] {
+        let tag = case.ask(ANN, Command::Purge(by));
+        assert_eq!((case.effects(), case.kinds()), (vec!["Purge".to_owned()], vec![]));
+        assert!(case.reply(tag).is_none(), "it is answered when it is done");
+    }
+    case.ok(ANN, Command::Undelete);
+    assert!(case.state.may_be_purged(None).is_err(), "what was asked before is looked at again");
+}
+
+#[test]
 fn waiting_for_ready_is_answered_at_once_when_there_is_nothing_to_wait_for() {
     for mut case in [Case::idle(), Case::processing(), Case::asking().0] {
         case.ok(ANN, Command::WaitReady);

@@ -1,0 +1,46 @@
+//! What lies in a store and beside it, read as files and rows.
+//!
+//! Invariant: only reads.
+
+use crate::{PATIENCE, TestEnv};
+use rusqlite::{Connection, OpenFlags};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+impl TestEnv {
+    /// How many rows of a table fit a condition.
+    #[track_caller]
+    pub fn rows(&self, table: &str, condition: &str) -> i64 {
+        let store = Connection::open_with_flags(self.state().store(), OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .expect("the store opens");
+        store.busy_timeout(PATIENCE).expect("a timeout can be set");
+        let count = format!("SELECT count(*) FROM {table} WHERE {condition}");
+        store.query_row(&count, [], |row| row.get(0)).expect("the store is read")
+    }
+
+    /// The files of the state directory, the log aside, that hold one of these words, in their names or as they are.
+    pub fn files_with(&self, words: &[&str]) -> Vec<String> {
+        fn look(dir: &Path, words: &[&str], found: &mut Vec<String>) {
+            for entry in fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
+                let path = entry.path();
+                let name = path.display().to_string();
+                if path.is_dir() && !path.ends_with("log") {
+                    look(&path, words, found);
+                }
+                let bytes = if path.is_file() { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+                for word in words {
+                    if name.contains(word) || bytes.windows(word.len()).any(|some| some == word.as_bytes()) {
+                        found.push(format!("{name}: {word}"));
+                    }
+                }
+            }
+        }
+        let mut found = Vec::new();
+        look(self.state().root(), words, &mut found);
+        found
+    }
+
+    /// How much room the store's file takes, in bytes: holes take none.
+    pub fn room_of_store(&self) -> u64 {
+        fs::metadata(self.state().store()).map_or(0, |file| file.blocks() * 512)
+    }
+}

@@ -71,6 +71,8 @@ impl Reader {
                 )?;
                 connection.busy_timeout(Duration::from_secs(5))?;
                 connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
+                // What is mapped needs no cache; what is still in the log beside the store is read once or twice.
+                connection.pragma_update(None, "cache_size", -256)?;
                 connection
             }
         };

@@ -10,6 +10,7 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use vibes_core::points::{self, Point};
 use vibes_protocol::{
@@ -358,6 +359,9 @@ impl Drop for Index {
     }
 }
 
+/// How long git may take to check out a worktree before one without a session is called astray.
+const MAKING: Duration = Duration::from_secs(600);
+
 fn notes(state: &StateDir) -> PathBuf {
     state.root().join("worktrees")
 }
@@ -388,8 +392,9 @@ pub fn astray(
     for entry in fs::read_dir(notes(state)).into_iter().flatten().flatten() {
         let Ok(session) = entry.file_name().to_string_lossy().parse::<SessionId>() else { continue };
         let noted_at = entry.metadata().and_then(|meta| meta.modified()).ok();
-        // Of this daemon's own time: the session may be in the making.
-        if noted_at > begun && begun.is_some() && of(&session).is_none() {
+        // Of this daemon's own time, and fresh: the session may be in the making.
+        let fresh = noted_at.and_then(|at| at.elapsed().ok()).is_none_or(|age| age < MAKING);
+        if fresh && noted_at > begun && begun.is_some() && of(&session).is_none() {
             continue;
         }
         let noted =

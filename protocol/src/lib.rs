@@ -7,6 +7,8 @@
 pub mod codec;
 pub mod model;
 pub mod paths;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod wire;
 
 /// The integer version of the wire contract. Raised only by a break; additions need no raise.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TurnOutcome {
     /// The agent said so.
@@ -25,6 +26,7 @@ pub enum TurnOutcome {
 
 /// Tokens of a turn, as the agent reported them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
     /// Tokens read by the model.
     #[serde(default)]
@@ -42,6 +44,7 @@ pub struct Usage {
 
 /// Who did something: a client, and its seat for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Actor {
     /// The client's id.
     pub client_id: ClientId,
@@ -52,6 +55,7 @@ pub struct Actor {
 
 /// What was done with a worktree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WorktreeAction {
     /// It was made, for the session that begins.
@@ -64,6 +68,7 @@ pub enum WorktreeAction {
 
 /// Where context that goes before a prompt is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ContextSource {
     /// The conversation so far, told again to an agent that does not know it.
@@ -80,6 +85,7 @@ macro_rules! facts {
     ($($(#[$doc:meta])* $tag:literal $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
         /// The kinds this crate knows, tagged `kind` in JSON.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "kind")]
         enum Known {
             $(#[serde(rename = $tag)] $name($name),)*
@@ -95,11 +101,24 @@ macro_rules! facts {
 
         $($(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub struct $name { $($(#[$fdoc])* pub $field: $ty,)* }
 
         impl From<$name> for Fact {
             fn from(fact: $name) -> Self { Fact::$name(fact) }
         })*
+
+        // Kinds that this version does not know are no part of what it describes.
+        #[cfg(feature = "schema")]
+        impl schemars::JsonSchema for Fact {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                "Fact".into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                Known::json_schema(generator)
+            }
+        }
 
         /// The kinds that this version knows.
         pub const KINDS: &[&str] = &[$($tag),*];

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 /// A request that waits for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Permission {
     /// Unique over all sessions.
     pub permission_id: String,
@@ -42,6 +43,7 @@ pub struct Permission {
 
 /// One answer that the agent offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PermissionOption {
     /// What goes back to the agent.
     pub option_id: String,
@@ -61,6 +63,7 @@ impl PermissionOption {
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A person or a rule allowed it.
@@ -77,6 +80,7 @@ pub enum Outcome {
 
 /// A decision by kind, for clients that do not name one of the agent's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Allow this once.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is to become of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It is allowed.
@@ -28,6 +29,7 @@ impl Verdict {
 
 /// How an answer came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum How {
     /// Somebody answered.
@@ -57,6 +59,7 @@ impl How {
 
 /// Where an answer came from, as the kernel and the client tell it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Surface {
     /// `cli`, `web`, `script`, `bridge`, `other`; what the client said of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,7 @@ pub struct Surface {
 
 /// What a session allows from now on without asking: made from a request that somebody allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionRule {
     /// Unique in its session: `s1`, `s2`, …
     pub name: String,
@@ -102,6 +106,7 @@ pub struct SessionRule {
 
 /// What happens to a question when nobody is there who could answer it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Detached {
     /// It waits.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 /// Where a session stands. The legal changes are one table in the core (`lifecycle`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// The agent is being started.
@@ -52,6 +53,7 @@ impl SessionState {
 
 /// Why a session is suspended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SuspendReason {
     /// A person asked.
@@ -89,6 +91,7 @@ impl SuspendReason {
 
 /// What happens when the last subscriber leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanPolicy {
     /// The session goes on without an owner.
@@ -102,6 +105,7 @@ pub enum OrphanPolicy {
 
 /// The role of a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// May write, may own.
@@ -113,6 +117,7 @@ pub enum Role {
 
 /// How the daemon stands to the session's agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
     /// The runner answers.
@@ -127,6 +132,7 @@ pub enum Link {
 
 /// Money.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cost {
     /// How much, in units of the currency.
     pub amount: f64,
@@ -139,6 +145,7 @@ pub struct Cost {
 
 /// Why a session left the default list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RemovedReason {
     /// The last subscriber left and the orphan policy is `remove`.
@@ -155,6 +162,7 @@ pub enum RemovedReason {
 
 /// One session in lists and notices. Times are whole seconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionInfo {
     /// The session's id.
     pub id: SessionId,
@@ -249,6 +257,7 @@ pub struct SessionInfo {
 
 /// A branch of a session, and the directory where it is checked out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Worktree {
     /// The directory.
     pub path: String,
@@ -270,6 +279,7 @@ pub struct Worktree {
 
 /// A prompt that waits for its turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct QueuedPrompt {
     /// The record of the prompt.
     pub input_seq: Seq,
@@ -279,6 +289,7 @@ pub struct QueuedPrompt {
 
 /// A subscriber, in `members`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Member {
     /// Its id.
     pub client_id: ClientId,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 /// One turn of a session.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct TurnInfo {
     /// Its number in the session.
@@ -51,6 +52,7 @@ pub struct TurnInfo {
 
 /// What one model had to do with a turn.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ModelUse {
     /// Tokens.
     #[serde(flatten)]
@@ -62,6 +64,7 @@ pub struct ModelUse {
 
 /// What turns took together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CostSum {
     /// Which: a day, a week, an agent, a model, a session's id, a directory.
     pub key: String,

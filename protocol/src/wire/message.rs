@@ -11,6 +11,7 @@ pub use crate::model::{Member, QueuedPrompt};
 
 /// Limits a client should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Limits {
     /// The longest line the daemon reads, in bytes.
     pub max_line_bytes: u64,
@@ -22,6 +23,7 @@ pub struct Limits {
 
 /// One session of a `subscribed` answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubscribedSession {
     /// The session as it is now.
     pub session: SessionInfo,
@@ -35,6 +37,7 @@ pub struct SubscribedSession {
 
 /// A record on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Record {
     /// Whose.
     pub session_id: SessionId,
@@ -50,6 +53,7 @@ pub struct Record {
 
 /// A cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cursor {
     /// The epoch of the record.
     pub epoch: Epoch,
@@ -59,6 +63,7 @@ pub struct Cursor {
 
 /// An agent the daemon can start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentInfo {
     /// What `create_session` names.
     pub id: String,
@@ -90,6 +95,7 @@ pub struct AgentInfo {
 
 /// A file of standing rules in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AppliedRules {
     /// Who applied it: `user@host`.
     pub person: Option<String>,
@@ -107,6 +113,7 @@ pub struct AppliedRules {
 
 /// A question and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Approval {
     /// Whose.
     pub session_id: SessionId,
@@ -128,6 +135,7 @@ pub struct Approval {
 
 /// A recorded question under a file of rules that is not in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Replayed {
     /// The question, and what became of it.
     pub approval: Approval,
@@ -151,6 +159,7 @@ pub struct Replayed {
 
 /// A session's live runner, in `daemon_status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunnerInfo {
     /// Whose.
     pub session_id: SessionId,
@@ -166,6 +175,7 @@ pub struct RunnerInfo {
 
 /// A line from the daemon. Answers carry `request_id`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
     /// Answers `hello`.
@@ -462,6 +472,7 @@ pub enum Message {
     },
     /// A message this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Unknown,
 }
 

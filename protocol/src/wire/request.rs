@@ -14,6 +14,7 @@ macro_rules! requests {
     ($($(#[$doc:meta])* $tag:literal $name:ident { $($(#[$fmeta:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
         /// A request. The wire tag `type` is the snake_case of the variant.
         #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "type")]
         pub enum Request {
             $($(#[$doc])* #[serde(rename = $tag)] $name($name),)*
@@ -21,6 +22,7 @@ macro_rules! requests {
 
         $($(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
 
         impl From<$name> for Request {
@@ -66,6 +68,20 @@ pub enum After {
     End,
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for After {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "After".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "Where a subscription begins: after the record with this number (0 is the start), or at the end.",
+            "oneOf": [{"type": "integer", "minimum": 0}, {"const": "end"}]
+        })
+    }
+}
+
 impl Serialize for After {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -89,6 +105,7 @@ impl<'de> Deserialize<'de> for After {
 
 /// The content of a prompt: plain text or ACP content blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Content {
     /// Plain text.
@@ -109,6 +126,7 @@ impl Content {
 
 /// How much more than this very request is to be allowed. Empty: nothing more.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ForSession {
     /// Commands of this pattern, word by word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,6 +138,7 @@ pub struct ForSession {
 
 /// What costs are told by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CostsBy {
     /// Days, in the daemon's time zone.
@@ -139,6 +158,7 @@ pub enum CostsBy {
 
 /// What can be done with a worktree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WorktreeWish {
     /// Tell what it changes.
@@ -151,6 +171,7 @@ pub enum WorktreeWish {
 
 /// What kind of program a client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientKind {
     /// The command line.
@@ -168,6 +189,7 @@ pub enum ClientKind {
 
 /// Which program a client is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientProgram {
     /// Its name.
     pub name: String,
@@ -473,15 +495,18 @@ requests! {
         version: Option<u64>,
         /// The new name.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
         name: Option<Option<String>>,
         /// The new description.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
         description: Option<Option<String>>,
         /// The new free data, whole.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metadata: Option<Map<String, Value>>,
         /// The new time to live.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
         ttl_s: Option<Option<u64>>,
         /// The new orphan policy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -491,9 +516,11 @@ requests! {
         pinned: Option<bool>,
         /// How long its agent's questions wait, in seconds.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
         approval_deadline_s: Option<Option<u64>>,
         /// What becomes of them when nobody is there who could answer.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<Detached>"))]
         detached: Option<Option<Detached>>,
     }
     /// Hands ownership over.

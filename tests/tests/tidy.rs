@@ -101,7 +101,9 @@ fn crates_depend_in_one_direction() {
         let manifest =
             fs::read_to_string(root().join(dir).join("Cargo.toml")).expect("a crate has a manifest");
         for name in dependencies(&manifest).iter().filter(|name| name.starts_with("vibes-")) {
-            if !allowed.contains(&name.as_str()) {
+            // A crate may take itself with more features, for its tests.
+            let itself = manifest.contains(&format!("name = \"{name}\""));
+            if !itself && !allowed.contains(&name.as_str()) {
                 faults.push(format!("{dir} depends on {name}"));
             }
         }

@@ -1,0 +1,94 @@
+// A new session: which agent, where, how.
+
+import { useId, useMemo, useState, type FormEvent } from "react";
+import { actions, useApp } from "../app";
+import { recall, recentDirectories, remember } from "../state/kept";
+import { showSession } from "../state/route";
+import { Dialog } from "../ui/Dialog";
+
+export default function NewSession({ onClose }: { onClose(): void }) {
+  const agents = useApp((state) => state.agents);
+  const sessions = useApp((state) => state.sessions);
+  const id = useId();
+  const [agent, setAgent] = useState(() => recall("agent") ?? agents.find((one) => one.installed)?.id ?? "shell");
+  const directories = useMemo(() => {
+    const used = [...sessions.values()].filter((session) => !session.worktree).sort((a, b) => b.last_activity_ms - a.last_activity_ms).map((session) => session.cwd);
+    return [...new Set([...recentDirectories(), ...used])].slice(0, 30);
+  }, [sessions]);
+  const [cwd, setCwd] = useState(recall("cwd") ?? directories[0] ?? "");
+  const [name, setName] = useState("");
+  const [prompt, setPrompt] = useState("");
+  const [mode, setMode] = useState("");
+  const [model, setModel] = useState("");
+  const [worktree, setWorktree] = useState(false);
+  const [policy, setPolicy] = useState("keep");
+  const [busy, setBusy] = useState(false);
+  const info = agents.find((one) => one.id === agent);
+  // What this agent offered in its last session is the best guess at what it will offer.
+  const offers = useMemo(() => [...sessions.values()].filter((session) => session.agent === agent && Object.keys(session.offers).length).sort((a, b) => b.created_at - a.created_at)[0]?.offers ?? {}, [sessions, agent]);
+
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    setBusy(true);
+    const options = { ...(mode ? { mode } : {}), ...(model ? { model } : {}) };
+    const made = await actions.create({
+      agent, cwd: cwd.trim(), ...(name.trim() ? { name: name.trim() } : {}), ...(prompt.trim() ? { prompt: prompt.trim() } : {}),
+      ...(Object.keys(options).length ? { options } : {}), ...(worktree ? { worktree: "" } : {}), ...(policy !== "keep" ? { orphan_policy: policy } : {}),
+    });
+    setBusy(false);
+    if (!made) return;
+    remember("agent", agent);
+    remember("cwd", cwd.trim());
+    onClose();
+    showSession(made.id);
+  };
+
+  return (
+    <Dialog title="New session" onClose={onClose}>
+      <form className="form" onSubmit={(event) => void submit(event)}>
+        <fieldset className="agents">
+          <legend>Agent</legend>
+          {agents.map((one) => (
+            <label key={one.id} className={one.id === agent ? "on" : undefined}>
+              <input type="radio" name="agent" value={one.id} checked={one.id === agent} onChange={() => (setAgent(one.id), setMode(""), setModel(""))} />
+              <span><strong>{one.name}</strong> {!one.installed ? <small>not installed</small> : one.signed_in === false ? <small>not signed in</small> : null}</span>
+            </label>
+          ))}
+        </fieldset>
+        {info && <p className="hint">{info.description}{!info.installed && info.install ? ` Install it: ${info.install}` : info.signed_in === false && info.sign_in ? ` ${info.sign_in}` : ""}</p>}
+        <label>Directory
+          <input required data-first className="mono" list={`${id}-dirs`} value={cwd} pattern="/.*" title="An absolute path" placeholder="/home/you/project" spellCheck={false} autoCapitalize="off" onChange={(event) => setCwd(event.target.value)} />
+          <datalist id={`${id}-dirs`}>{directories.map((path) => <option key={path} value={path} />)}</datalist>
+        </label>
+        <div className="pair">
+          <label>Name <input value={name} placeholder="optional" maxLength={64} pattern="[A-Za-z0-9_][A-Za-z0-9_.\-]*" title="Letters, digits, . _ -" onChange={(event) => setName(event.target.value)} /></label>
+          <label>When nobody is attached
+            <select value={policy} onChange={(event) => setPolicy(event.target.value)}><option value="keep">goes on</option><option value="suspend">pauses</option><option value="remove">ends</option></select>
+          </label>
+        </div>
+        <div className="pair">
+          <Choice label="Mode" value={mode} onChange={setMode} offers={offers["mode"]} />
+          <Choice label="Model" value={model} onChange={setModel} offers={offers["model"]} />
+        </div>
+        <label className="check"><input type="checkbox" checked={worktree} onChange={(event) => setWorktree(event.target.checked)} /> A git branch and worktree of its own</label>
+        <label>First prompt <textarea rows={3} value={prompt} placeholder="optional" onChange={(event) => setPrompt(event.target.value)} /></label>
+        <footer>
+          <button type="button" onClick={onClose}>Cancel</button>
+          <button type="submit" className="primary" disabled={busy || !cwd.trim()}>{busy ? "Starting…" : "Start"}</button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}
+
+function Choice({ label, value, onChange, offers }: { label: string; value: string; onChange(value: string): void; offers: { id: string; name: string }[] | undefined }) {
+  if (!offers?.length) return <label>{label} <input value={value} placeholder="the agent's own" onChange={(event) => onChange(event.target.value)} /></label>;
+  return (
+    <label>{label}
+      <select value={value} onChange={(event) => onChange(event.target.value)}>
+        <option value="">the agent's own</option>
+        {offers.map((offer) => <option key={offer.id} value={offer.id}>{offer.name}</option>)}
+      </select>
+    </label>
+  );
+}

@@ -1,0 +1,90 @@
+// What this browser does, and what the daemon says of itself.
+
+import { useEffect, useState } from "react";
+import { hub } from "../app";
+import type { AppliedRules, DaemonStatus } from "../protocol";
+import { recall, remember } from "../state/kept";
+import { theme, type Theme } from "../state/theme";
+import { Icon } from "../ui/Icon";
+import { Facts } from "./details/Overview";
+import { visible } from "../ui/text";
+
+export default function Settings() {
+  const [look, setLook] = useState<Theme>(theme.get());
+  const [notify, setNotify] = useState(recall("notify") === "on");
+  const [status, setStatus] = useState<DaemonStatus | null>(null);
+  const [rules, setRules] = useState<AppliedRules[]>([]);
+  useEffect(() => {
+    hub.socket.request("daemon_status", {}, true).then(setStatus, () => undefined);
+    hub.socket.request("get_rules", {}, true).then((answer) => setRules(answer.applied), () => undefined);
+  }, []);
+  const blocked = typeof Notification === "undefined" || Notification.permission === "denied";
+  return (
+    <main className="main page" aria-label="Settings">
+      <header className="head"><a className="icon-button back" href="#/" aria-label="Back to the list"><Icon name="back" /></a><div className="head-title"><h1>Settings</h1></div></header>
+      <div className="page-body">
+        <section>
+          <h2>Look</h2>
+          <div className="segments" role="radiogroup" aria-label="Theme">
+            {(["system", "light", "dark"] as const).map((one) => (
+              <button key={one} type="button" role="radio" aria-checked={look === one} onClick={() => (theme.set(one), setLook(one))}>{one === "system" ? "As the system" : one === "light" ? "Light" : "Dark"}</button>
+            ))}
+          </div>
+        </section>
+        <section>
+          <h2>Notifications</h2>
+          <label className="check">
+            <input
+              type="checkbox" checked={notify && !blocked} disabled={blocked}
+              onChange={(event) => {
+                const on = event.target.checked;
+                if (!on) return remember("notify", null), setNotify(false);
+                void Notification.requestPermission().then((answer) => {
+                  remember("notify", answer === "granted" ? "on" : null);
+                  setNotify(answer === "granted");
+                });
+              }}
+            />
+            Tell me when a session needs me, is done or fails while this page is not in front
+          </label>
+          {blocked && <p className="hint">This browser does not let the page notify you.</p>}
+        </section>
+        <section>
+          <h2>Standing rules</h2>
+          {rules.length === 0 && <p className="hint">No rules are in force: every question waits for a person. <code>vibes rules</code> in a terminal makes some.</p>}
+          {rules.map((one) => (
+            <details key={one.hash} className="fold">
+              <summary>{one.person ? visible(one.person) : "This machine"}: {one.rules} {one.rules === 1 ? "rule" : "rules"}, {one.scope === "all" ? "for all sessions" : "for their own sessions"}</summary>
+              <pre className="plain">{visible(one.text)}</pre>
+            </details>
+          ))}
+        </section>
+        {status && (
+          <section>
+            <h2>Daemon</h2>
+            <Facts facts={[
+              ["Version", `${status.version}, protocol ${status.protocol}`], ["Process", String(status.pid)], ["Since", new Date(status.started_at * 1000).toLocaleString()],
+              ["Sessions", String(status.sessions)], ["Socket", <span className="mono">{status.socket}</span>],
+              ["Problems", status.problems.length ? status.problems.join(" ") : null],
+            ]} />
+          </section>
+        )}
+        <section>
+          <h2>This browser</h2>
+          <p className="hint">Forgets the token, the drafts and the copies kept here. Sessions stay as they are.</p>
+          <button
+            type="button" className="danger"
+            onClick={() => {
+              localStorage.clear();
+              sessionStorage.clear();
+              indexedDB.deleteDatabase("vibes");
+              location.replace(location.pathname);
+            }}
+          >
+            Sign out
+          </button>
+        </section>
+      </div>
+    </main>
+  );
+}

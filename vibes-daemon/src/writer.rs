@@ -9,16 +9,17 @@ use crate::{
     connection::{Answer, Connection, Subscription, encode, lock},
     listen::Wire,
     outlet::{self, Failed, Rest},
+    server::Server,
 };
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
 };
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 use vibes_core::{
     board::Posted,
-    journal::Pull,
+    journal::{Page, Pull, SessionNo, StoreError},
     points::{self, Point},
     session::Notice,
 };
@@ -35,6 +36,55 @@ enum End {
     Told(&'static str),
     /// It takes nothing, or not before it has to be told: this is the rest of the line under way.
     Stuck(Vec<u8>),
+}
+
+/// The page that is read while the one before it is written, so that the store's work and the client's go on at once. At
+/// most one for each connection, and none for a client that takes nothing.
+#[derive(Default)]
+struct Ahead(Option<Reading>);
+
+/// A page on its way from the store: of which session, after which record.
+struct Reading {
+    id: SessionId,
+    after: Seq,
+    page: JoinHandle<Option<Result<Page, StoreError>>>,
+}
+
+impl Ahead {
+    /// The page behind the cursor: the one that was begun, or one that is read now. `None` when there is no reading any
+    /// more.
+    async fn page(
+        &mut self,
+        connection: &Connection,
+        sub: &Subscription,
+    ) -> Option<Result<Page, StoreError>> {
+        if let Some(begun) = self.0.take_if(|begun| begun.id == sub.handle.id)
+            && begun.after == sub.after
+        {
+            return begun.page.await.ok().flatten();
+        }
+        read(connection.server.clone(), sub.handle.no, sub.handle.id, sub.after).await
+    }
+
+    /// Begins to read what comes after this record, unless another page is under way or too much is in memory.
+    fn begin(&mut self, connection: &Connection, sub: &Subscription, after: Seq) {
+        if self.0.is_none() && after < sub.handle.feed.head() && !connection.server.memory.is_over() {
+            let page = read(connection.server.clone(), sub.handle.no, sub.handle.id, after);
+            self.0 = Some(Reading { id: sub.handle.id, after, page: tokio::spawn(page) });
+        }
+    }
+}
+
+/// Reads a page from the store, in turn with everybody else's.
+async fn read(
+    server: Arc<Server>,
+    no: SessionNo,
+    id: SessionId,
+    after: Seq,
+) -> Option<Result<Page, StoreError>> {
+    let _turn = server.pages.acquire().await;
+    let reader = server.sessions.reader().clone();
+    tokio::task::spawn_blocking(move || reader.page(no, &id, after, SHARE, usize::MAX)).await.ok()
 }
 
 /// Writes until the connection is over.
@@ -54,6 +104,7 @@ pub(crate) async fn write(connection: &Arc<Connection>, send: &Wire) {
 
 async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
     let mut next_ping: Option<Instant> = None;
+    let mut ahead = Ahead::default();
     loop {
         // Taken before the notices are looked at: what an answer is the end of (a kill, a handing over) was posted
         // before it, and is told before it.
@@ -63,7 +114,7 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
             wrote |= notices(connection, send).await?;
         }
         wrote |= answers(connection, send, ready).await?;
-        wrote |= records(connection, send).await?;
+        wrote |= records(connection, send, &mut ahead).await?;
         if let Some(every) = connection.who().heartbeat {
             let now = Instant::now();
             if now.duration_since(*lock(&connection.heard)) > every * 3 {
@@ -85,6 +136,8 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
         if wrote {
             continue;
         }
+        // Nobody waits for it any more.
+        ahead = Ahead::default();
         let timer = next_ping.unwrap_or_else(Instant::now);
         tokio::select! {
             () = connection.wake.notified() => {}
@@ -102,20 +155,36 @@ async fn tell(connection: &Connection, send: &Wire, pieces: Vec<Bytes>) -> Resul
     })
 }
 
-/// Writes the records up to `last`. What a client does not take is let go: the cursor says from where to read again.
-async fn stream(
-    connection: &Connection,
-    send: &Wire,
-    id: &SessionId,
+/// Records of one session that are due.
+struct Stretch {
+    id: SessionId,
     frames: Vec<Bytes>,
     last: Seq,
     epoch: Epoch,
+}
+
+/// Writes them. What a client does not take is let go: the cursor says from where to read again. The memory of those that
+/// are from the store and were taken whole is used again.
+async fn stream(
+    connection: &Connection,
+    send: &Wire,
+    stretch: Stretch,
+    page: Option<Bytes>,
+    ahead: &mut Ahead,
 ) -> Result<(), End> {
+    let Stretch { id, frames, last, epoch } = stretch;
     match outlet::offer(connection, send, frames, PATIENCE).await {
-        Ok(()) => advance(connection, id, last, epoch),
+        Ok(()) => {
+            advance(connection, &id, last, epoch);
+            if let Some(page) = page {
+                connection.server.sessions.reader().recycle(page);
+            }
+        }
         Err(Failed::Gone) => return Err(End::Quiet),
         Err(Failed::Stuck(Rest { line, lines })) => {
-            advance(connection, id, last - lines, epoch);
+            drop(page);
+            *ahead = Ahead::default();
+            advance(connection, &id, last - lines, epoch);
             let _held = connection.server.memory.hold(line.len());
             tell(connection, send, vec![line.into()]).await?;
         }
@@ -205,7 +274,7 @@ fn message(notice: &Notice, me: ClientId) -> Message {
     }
 }
 
-async fn records(connection: &Connection, send: &Wire) -> Result<bool, End> {
+async fn records(connection: &Connection, send: &Wire, ahead: &mut Ahead) -> Result<bool, End> {
     let behind: Vec<Subscription> = lock(&connection.subscriptions)
         .values()
         .filter(|sub| sub.rewound || sub.handle.feed.is_closed() || sub.handle.feed.head() > sub.after)
@@ -225,11 +294,12 @@ async fn records(connection: &Connection, send: &Wire) -> Result<bool, End> {
         match sub.handle.feed.pull(sub.after, SHARE) {
             Pull::Idle => {}
             Pull::Frames(frames, last, epoch) => {
-                stream(connection, send, &sub.handle.id, frames, last, epoch).await?;
+                let stretch = Stretch { id: sub.handle.id, frames, last, epoch };
+                stream(connection, send, stretch, None, ahead).await?;
                 wrote = true;
             }
             Pull::Store => {
-                from_store(connection, send, &sub).await?;
+                from_store(connection, send, &sub, ahead).await?;
                 wrote = true;
             }
         }
@@ -237,20 +307,21 @@ async fn records(connection: &Connection, send: &Wire) -> Result<bool, End> {
     Ok(wrote)
 }
 
-async fn from_store(connection: &Connection, send: &Wire, sub: &Subscription) -> Result<(), End> {
-    let (reader, no, id, after) =
-        (connection.server.sessions.reader().clone(), sub.handle.no, sub.handle.id, sub.after);
+async fn from_store(
+    connection: &Connection,
+    send: &Wire,
+    sub: &Subscription,
+    ahead: &mut Ahead,
+) -> Result<(), End> {
+    let (id, after) = (sub.handle.id, sub.after);
     let head = sub.handle.feed.head();
-    let turn = connection.server.pages.acquire().await;
-    let page = tokio::task::spawn_blocking(move || reader.page(no, &id, after, SHARE, usize::MAX)).await;
-    drop(turn);
-    let page = match page {
-        Ok(Ok(page)) => page,
-        Ok(Err(error)) => {
+    let page = match ahead.page(connection, sub).await {
+        Some(Ok(page)) => page,
+        Some(Err(error)) => {
             tracing::error!(session = %id, %error, "records cannot be read");
             return Err(End::Told("store_failed"));
         }
-        Err(_) => return Err(End::Quiet),
+        None => return Err(End::Quiet),
     };
     let gap = |from, to| {
         let reason = "these records are no longer in the store".to_owned();
@@ -265,8 +336,11 @@ async fn from_store(connection: &Connection, send: &Wire, sub: &Subscription) ->
         tell(connection, send, vec![gap(after + 1, page.first - 1)]).await?;
     }
     let last = page.last;
+    ahead.begin(connection, sub, last);
     let (bytes, _) = page.frames.freeze();
-    stream(connection, send, &id, vec![bytes], last, connection.server.sessions.epoch()).await
+    let epoch = connection.server.sessions.epoch();
+    let stretch = Stretch { id, frames: vec![bytes.clone()], last, epoch };
+    stream(connection, send, stretch, Some(bytes), ahead).await
 }
 
 /// Moves a cursor, unless the client unsubscribed meanwhile.

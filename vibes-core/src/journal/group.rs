@@ -16,9 +16,38 @@ const MAX_GROUP: u64 = 64 * 1024 * 1024;
 
 /// A packed group's body. Its size stands in the frame; without one it is read as a stream.
 pub fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
-    match zstd::zstd_safe::get_frame_content_size(packed) {
-        Ok(Some(size)) if size <= MAX_GROUP => zstd::bulk::decompress(packed, size as usize),
-        _ => zstd::decode_all(packed),
+    let mut unpacker = Unpacker::default();
+    unpacker.unpack(packed)?;
+    Ok(unpacker.body)
+}
+
+/// Unpacks group after group into the same memory: a context and a buffer for each of them would be mapped, cleared
+/// and unmapped again, which costs as much as the unpacking.
+#[derive(Default)]
+pub struct Unpacker {
+    context: Option<zstd::bulk::Decompressor<'static>>,
+    body: Vec<u8>,
+}
+
+impl Unpacker {
+    /// A packed group's body, until the next one.
+    pub fn unpack(&mut self, packed: &[u8]) -> io::Result<&[u8]> {
+        /// What is kept for the next group, in bytes: room for one of the usual size and its last record.
+        const KEPT: usize = 2 * PACKED_GROUP;
+        self.body.clear();
+        self.body.shrink_to(KEPT);
+        match zstd::zstd_safe::get_frame_content_size(packed) {
+            Ok(Some(size)) if size <= MAX_GROUP => {
+                self.body.reserve(size as usize);
+                let context = match &mut self.context {
+                    Some(context) => context,
+                    none => none.insert(zstd::bulk::Decompressor::new()?),
+                };
+                context.decompress_to_buffer(packed, &mut self.body)?;
+            }
+            _ => self.body = zstd::decode_all(packed)?,
+        }
+        Ok(&self.body)
     }
 }
 
@@ -102,6 +131,11 @@ impl Frames {
         let count = usize::try_from(most).unwrap_or(usize::MAX).min(body.len() / HEAD);
         self.bytes.reserve(body.len() + count * AROUND);
         self.ends.reserve(count);
+    }
+
+    /// The same, in memory that was used before.
+    pub fn within(session: &SessionId, memory: Vec<u8>) -> Self {
+        Self { bytes: memory, ..Self::of(session) }
     }
 
     /// Adds the frame of one record.

@@ -6,9 +6,9 @@ use super::{
     By, Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, erase::ERASING, group,
     schema::note_damage, spend,
 };
+use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags, params};
 use std::{
-    borrow::Cow,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -47,23 +47,42 @@ pub struct Page {
     pub first: Seq,
 }
 
+/// How many readers are kept open, and how many buffers of pages: four readers saturate two cores; more would only hold
+/// memory.
+const SPARE: usize = 4;
+
+/// The longest page whose memory is kept for another, in bytes: one of the usual size.
+const USUAL_PAGE: usize = 512 * 1024;
+
+/// A read-only connection, and what groups are unpacked with.
+struct Open {
+    connection: Connection,
+    unpacker: group::Unpacker,
+}
+
 /// The door to the read-only connections. Clones share them.
 #[derive(Clone)]
 pub struct Reader {
     path: PathBuf,
-    spare: Arc<Mutex<Vec<Connection>>>,
+    spare: Arc<Mutex<Vec<Open>>>,
+    /// The memory of pages that were sent.
+    pages: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Reader {
     /// For the store at `path`.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), spare: Arc::default() }
+        Self { path: path.to_owned(), spare: Arc::default(), pages: Arc::default() }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.open(|open| work(&open.connection))
+    }
+
+    fn open<T>(&self, work: impl FnOnce(&mut Open) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match spare {
-            Some(connection) => connection,
+        let mut open = match spare {
+            Some(open) => open,
             None => {
                 let connection = Connection::open_with_flags(
                     &self.path,
@@ -73,19 +92,29 @@ impl Reader {
                 connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
                 // What is mapped needs no cache; what is still in the log beside the store is read once or twice.
                 connection.pragma_update(None, "cache_size", -256)?;
-                connection
+                Open { connection, unpacker: group::Unpacker::default() }
             }
         };
-        let result = work(&connection);
+        let result = work(&mut open);
         if let Err(StoreError::Damaged(why)) = &result {
             note_damage(&self.path, why);
         }
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        // Four readers saturate two cores; more would only hold memory.
-        if spare.len() < 4 {
-            spare.push(connection);
+        if spare.len() < SPARE {
+            spare.push(open);
         }
         result
+    }
+
+    /// Takes back the memory of a page that nobody needs any more, for the next one.
+    pub fn recycle(&self, page: Bytes) {
+        let Ok(memory) = page.try_into_mut() else { return };
+        let mut memory = Vec::from(memory);
+        memory.clear();
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.len() < SPARE && memory.capacity() <= USUAL_PAGE {
+            pages.push(memory);
+        }
     }
 
     /// Every session. Blocking.
@@ -323,8 +352,9 @@ impl Reader {
         max_bytes: usize,
         max_records: usize,
     ) -> Result<Page, StoreError> {
-        self.with(|connection| {
-            let mut page = Page { frames: group::Frames::of(id), last: 0, first: 0 };
+        let memory = self.pages.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        self.open(|Open { connection, unpacker }| {
+            let mut page = Page { frames: group::Frames::within(id, memory), last: 0, first: 0 };
             // The group that holds `after + 1` begins at or before it.
             let mut select = connection.prepare_cached(
                 "SELECT first, last, epoch, packed, body FROM records WHERE session = ?1 AND first >=
@@ -344,15 +374,15 @@ impl Reader {
                     continue;
                 }
                 let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-                let body: Cow<'_, [u8]> = if row.get::<_, i64>(3)? == 1 {
-                    Cow::Owned(group::unpack(body).map_err(|error| StoreError::Damaged(error.to_string()))?)
+                let body = if row.get::<_, i64>(3)? == 1 {
+                    unpacker.unpack(body).map_err(|error| StoreError::Damaged(error.to_string()))?
                 } else {
-                    Cow::Borrowed(body)
+                    body
                 };
                 let mut there = first;
                 page.frames
-                    .reserve(last.saturating_sub(first).saturating_add(1).min(max_records as u64), &body);
-                for (seq, (at_ms, fact)) in (first..).zip(group::records(&body)) {
+                    .reserve(last.saturating_sub(first).saturating_add(1).min(max_records as u64), body);
+                for (seq, (at_ms, fact)) in (first..).zip(group::records(body)) {
                     there = seq + 1;
                     if seq <= after {
                         continue;

@@ -1,12 +1,24 @@
-// The token of this page: traded for the one-time code of `vibes web`, kept in the origin's storage.
+// The token of this page: traded for the one-time code of `vibes web`, kept in the origin's storage; or that of a link to
+// one session, kept for this tab alone, so that looking at a shared session does not sign anybody out.
 //
-// Invariant: the code is out of the address bar and the history before anything else happens, and neither it nor the
-// token is ever put into an address.
+// Invariant: the code or token is out of the address bar and the history before anything else happens, and neither is
+// ever put into an address.
 
-import { recall, remember } from "../state/kept";
+import { recall, recallTab, remember, rememberTab } from "../state/kept";
+
+export function token(): string | null {
+  return recallTab("token") ?? recall("token");
+}
 
 export async function exchange(): Promise<string | null> {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  const said = new URLSearchParams(location.hash.slice(1));
+  const [code, shared, session] = [said.get("code"), said.get("token"), said.get("session")];
+  if (shared) {
+    rememberTab("token", shared);
+    history.replaceState(null, "", location.pathname + (session && /^[0-9a-f-]{8,36}$/.test(session) ? `#/s/${session}` : ""));
+    dispatchEvent(new HashChangeEvent("hashchange"));
+    return null;
+  }
   if (!code) return null;
   history.replaceState(null, "", location.pathname);
   let answer: Response;
@@ -16,13 +28,14 @@ export async function exchange(): Promise<string | null> {
       credentials: "omit", cache: "no-store",
     });
   } catch {
-    return recall("token") ? null : "The daemon does not answer. Run `vibes web` again.";
+    return token() ? null : "The daemon does not answer. Run `vibes web` again.";
   }
   if (answer.ok) {
     const { token } = (await answer.json()) as { token: string };
+    rememberTab("token", null);
     remember("token", token);
     return null;
   }
   // A reload shows the same address again; what this browser has may still be good.
-  return recall("token") ? null : "This code was used or is too old. Run `vibes web` again and open the address it prints.";
+  return token() ? null : "This code was used or is too old. Run `vibes web` again and open the address it prints.";
 }

@@ -3,7 +3,7 @@
 // Invariant: a request settles exactly once. One that only reads, or carries an idempotency key, waits through a lost
 // connection and is said again; every other one fails with `DISCONNECTED`, because nobody knows whether it was done.
 
-import type { AnswerOf, Message } from "../protocol";
+import type { AnswerOf, Asks, Message, RequestType } from "../protocol";
 
 export class ApiError extends Error {
   constructor(readonly code: string, message: string) {
@@ -86,7 +86,7 @@ export class Socket {
   }
 
   /** Asks and waits for the answer. `again`: it does no harm to say it twice. */
-  request<R extends string>(type: R, fields: object = {}, again = false): Promise<AnswerOf<R>> {
+  request<R extends RequestType>(type: R, fields: Asks<R>, again = false): Promise<AnswerOf<R>> {
     this.next += 1;
     const request_id = `w${this.next}`;
     return new Promise((resolve, reject) => {

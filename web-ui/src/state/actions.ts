@@ -4,21 +4,21 @@
 
 import { ApiError } from "../net/socket";
 import { uuid } from "../net/identity";
-import type { AnswerOf, Block, Permission, SessionInfo } from "../protocol";
+import type { AnswerOf, Asks, Block, OrphanPolicy, Permission, RequestType, SessionInfo } from "../protocol";
 import { words, type Hub } from "./hub";
 import { rememberDirectory } from "./kept";
 import type { Outgoing } from "./model";
 
 export interface NewSession {
   agent: string; cwd: string; name?: string; prompt?: string | Block[]; options?: { [id: string]: string }; worktree?: string;
-  description?: string; orphan_policy?: string;
+  description?: string; orphan_policy?: OrphanPolicy;
 }
 
 export class Actions {
   constructor(private readonly hub: Hub) {}
 
   /** Asks; says what went wrong in a toast and gives null. */
-  async try<R extends string>(type: R, fields: object, doing: string, again = false): Promise<AnswerOf<R> | null> {
+  async try<R extends RequestType>(type: R, fields: Asks<R>, doing: string, again = false): Promise<AnswerOf<R> | null> {
     try {
       return await this.hub.socket.request(type, fields, again);
     } catch (error) {
@@ -53,7 +53,7 @@ export class Actions {
     }
   }
 
-  async answer(session: string, permission: Permission, how: { option_id: string } | { decision: string }, message?: string): Promise<void> {
+  async answer(session: string, permission: Permission, how: { option_id: string }, message?: string): Promise<void> {
     const { permission_id, hash } = permission;
     if (this.hub.store.get().answering.has(permission_id)) return;
     this.hub.store.set((state) => ({ answering: new Set([...state.answering, permission_id]) }));
@@ -79,7 +79,7 @@ export class Actions {
   kill = (session: string) => this.try("kill_session", { session_id: session }, "Not ended");
   take = (session: string) => this.try("take_ownership", { session_id: session }, "Not taken over");
   transfer = (session: string, to: string) => this.try("transfer_ownership", { session_id: session, new_owner_id: to }, "Not handed over");
-  option = (session: string, id: string, value: string) => this.try("set_option", { session_id: session, option_id: id, value }, `${id} was not changed`);
+  option = (session: string, id: string, value: string) => this.try("set_option", { session_id: session, option_id: id, value: value as never }, `${id} was not changed`);
   removeInput = (session: string, seq: number) => this.try("remove_input", { session_id: session, input_seq: seq }, "The prompt was not removed");
   moveInput = (session: string, seq: number, place: number) => this.try("move_input", { session_id: session, input_seq: seq, place }, "The prompt was not moved");
   editInput = (session: string, seq: number, content: string | Block[]) => this.try("edit_input", { session_id: session, input_seq: seq, content }, "The prompt was not changed");

@@ -3,12 +3,13 @@
 // Invariant: a window holds records without a hole. A hole in what arrives is read from the daemon before anything after
 // it is shown, so no word is missing and none is doubled, whatever the connection does.
 
-import { Socket } from "../net/socket";
+import { ApiError, Socket } from "../net/socket";
 import { isEnded, type Message, type SessionInfo, type WireRecord } from "../protocol";
 import { empty, fold, prepend, trim } from "./fold";
 import { groupOf, nothing, titleOf, type State, type Toast, type Window } from "./model";
 import { proof, seat, wasWelcomed } from "../net/identity";
-import { recall, recallJson, recallTab, remember, rememberTab } from "./kept";
+import { token } from "../net/auth";
+import { recallJson, recallTab, remember, rememberTab } from "./kept";
 import { Store } from "./store";
 
 /** Sessions that are followed although they are not on screen. */
@@ -35,6 +36,7 @@ export class Hub {
   private inbox: Message[] = [];
   private readonly waiting = new Map<string, WireRecord[]>();
   private readonly mending = new Set<string>();
+  private readonly reads = new Map<string, Promise<boolean>>();
   private frame = 0;
   private background = 0;
   private toasts = 0;
@@ -42,7 +44,7 @@ export class Hub {
 
   constructor() {
     this.socket = new Socket({
-      token: () => recall("token"),
+      token,
       hello: () => ({
         client: { name: "vibes web", version: "1", kind: "web" },
         identity: seat(), grace_ms: GRACE_MS, heartbeat_ms: 30_000, ...proof(),
@@ -121,7 +123,7 @@ export class Hub {
       if (!this.lives(session) || (window && window.joined !== "none")) continue;
       // Watching counts as being attached, which would arm a policy that ends or stops the session when we go.
       if (!opened && (session.orphan_policy !== "keep" || (room -= 1) < 0)) continue;
-      if (window && window.transcript.last > 0) void this.join(session.id, opened ? "writer" : "viewer");
+      if (window && window.transcript.last > 0) void this.join(session.id, opened && !this.store.get().looksOnly ? "writer" : "viewer");
       else if (opened) void this.join(session.id, "writer");
       else fresh.push(session.id);
     }
@@ -150,7 +152,7 @@ export class Hub {
 
   private async join(id: string, role: "viewer" | "writer"): Promise<void> {
     const { transcript } = this.windowOf(id);
-    const from = transcript.last > 0 ? { after: transcript.last, epoch: transcript.epoch } : { after: "end" };
+    const from = transcript.last > 0 ? { after: transcript.last, epoch: transcript.epoch } : { after: "end" as const };
     this.window(id, (window) => ({ ...window, joined: role }));
     try {
       const { sessions } = await this.socket.request("subscribe", { session_ids: [id], role, ...from });
@@ -160,6 +162,11 @@ export class Hub {
       }
       if (this.current === id) this.fill(id);
     } catch (error) {
+      // A token that only looks may not sit among the writers.
+      if (role === "writer" && error instanceof ApiError && (error.code === "READ_ONLY" || error.code === "FORBIDDEN")) {
+        this.store.set({ looksOnly: true });
+        return this.join(id, "viewer");
+      }
       this.window(id, (window) => ({ ...window, joined: "none", trouble: words(error) }));
     }
   }
@@ -353,7 +360,7 @@ export class Hub {
     this.see(id);
     const session = this.store.get().sessions.get(id);
     if (!session) return;
-    if (this.store.get().listed && this.lives(session) && this.windowOf(id).joined !== "writer") void this.join(id, "writer");
+    if (this.store.get().listed && this.lives(session) && this.windowOf(id).joined !== (this.store.get().looksOnly ? "viewer" : "writer")) void this.join(id, "writer");
     else this.fill(id);
   }
 
@@ -380,10 +387,18 @@ export class Hub {
   }
 
   /** Reads records before the window. True when there may be more. */
-  async earlier(id: string, size = PAGE): Promise<boolean> {
+  earlier(id: string, size = PAGE): Promise<boolean> {
+    const under_way = this.reads.get(id);
+    if (under_way) return under_way;
+    const read = this.readEarlier(id, size).finally(() => this.reads.delete(id));
+    this.reads.set(id, read);
+    return read;
+  }
+
+  private async readEarlier(id: string, size: number): Promise<boolean> {
     const window = this.windowOf(id);
     const session = this.store.get().sessions.get(id);
-    if (window.loading || !session) return false;
+    if (!session) return false;
     let { transcript } = window;
     if (transcript.last === 0) {
       // Never joined: an ended session, or one of too many. Its end is where its list entry says.

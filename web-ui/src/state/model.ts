@@ -41,6 +41,8 @@ export interface State {
   since: ReadonlyMap<string, number>;
   /** When each session last said something, for the pulse. */
   pulses: ReadonlyMap<string, number>;
+  /** This page's token may look and change nothing. */
+  looksOnly: boolean;
   agents: readonly AgentInfo[];
   ended: number;
   warnings: readonly string[];
@@ -60,6 +62,7 @@ export const nothing: State = {
   seen: new Map(),
   since: new Map(),
   pulses: new Map(),
+  looksOnly: false,
   agents: [],
   ended: 0,
   warnings: [],

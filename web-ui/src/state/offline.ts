@@ -50,11 +50,14 @@ export async function load(hub: Hub): Promise<void> {
 export function keep(hub: Hub): void {
   const written = new Map<string, { session: SessionInfo; transcript: Transcript | undefined; at: number }>();
   let timer = 0;
+  // Before the daemon has told its sessions, what is here is what was kept.
+  let told = false;
   const save = async (leaving: boolean) => {
     clearTimeout(timer);
     timer = 0;
     const { sessions, windows, listed } = hub.store.get();
-    if (!listed) return;
+    told ||= listed;
+    if (!told) return;
     const changed: Copy[] = [];
     const gone = [...written.keys()].filter((id) => !sessions.has(id));
     for (const [id, session] of sessions) {

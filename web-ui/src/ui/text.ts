@@ -52,7 +52,7 @@ export function span(ms: number): string {
 }
 
 export function money(cost: { amount: number; currency: string; estimated?: boolean }): string {
-  const digits = cost.amount !== 0 && Math.abs(cost.amount) < 0.1 ? 3 : 2;
+  const digits = cost.amount !== 0 && Math.abs(cost.amount) < 0.01 ? 4 : 2;
   const sign = cost.currency === "USD" ? "$" : cost.currency === "EUR" ? "€" : `${cost.currency} `;
   return `${cost.estimated ? "≈" : ""}${sign}${cost.amount.toFixed(digits)}`;
 }

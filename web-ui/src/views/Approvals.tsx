@@ -6,7 +6,7 @@
 
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { actions, useApp } from "../app";
-import type { FileChange, Json, Permission, PermissionOption, SessionInfo } from "../protocol";
+import type { FileChange, Json, JsonObject, Permission, PermissionOption, SessionInfo } from "../protocol";
 import { Icon } from "../ui/Icon";
 import { useNow } from "../ui/clock";
 import { shortPath, span, visible } from "../ui/text";
@@ -92,6 +92,12 @@ export function Card({ session, permission, keys, name }: { session: SessionInfo
   );
 }
 
+/** A few short values in one line, more of them below each other. */
+function compact(rest: JsonObject): string {
+  const line = JSON.stringify(rest);
+  return line.length < 90 ? line : JSON.stringify(rest, null, 1);
+}
+
 function verb(tool: string): string {
   const verbs: { [tool: string]: string } = {
     execute: "run a command", edit: "change a file", delete: "delete", move: "move", read: "read", fetch: "fetch", search: "search", switch_mode: "switch its mode", think: "go on",
@@ -99,7 +105,8 @@ function verb(tool: string): string {
   return verbs[tool] ?? `use ${visible(tool)}`;
 }
 
-function commandText(input: Json): string | null {
+/** The command of a request, when it has one. */
+export function commandText(input: Json): string | null {
   if (!input || typeof input !== "object" || Array.isArray(input)) return null;
   const command = input["command"];
   if (typeof command === "string") return command;
@@ -119,7 +126,7 @@ function Request({ input, hideDiffs }: { input: Json; hideDiffs: boolean }) {
     <>
       <pre className="request" tabIndex={0}>{cut ? lines.slice(0, MOST_LINES).join("\n").slice(0, 4_000) : text}</pre>
       {cut && <button type="button" className="link" onClick={() => setAll(true)}>Show all of it: {lines.length} lines, {text.length} characters</button>}
-      {rest && Object.keys(rest).length > 0 && <pre className="request rest" tabIndex={0}>{visible(JSON.stringify(rest, null, 1)).slice(0, 20_000)}</pre>}
+      {rest && Object.keys(rest).length > 0 && <pre className="request rest" tabIndex={0}>{visible(compact(rest)).slice(0, 20_000)}</pre>}
     </>
   );
 }

@@ -11,6 +11,7 @@ import { Icon } from "../ui/Icon";
 import { Menu } from "../ui/Menu";
 import { bytes, visible } from "../ui/text";
 import { blockOf, sizeOf } from "./attach";
+import { askMemory, maybeMemory, type Told } from "./memory";
 
 /** A line to the daemon is 1 MiB at most; the rest of it needs room too. */
 const MOST_ATTACHED = 900_000;
@@ -21,6 +22,7 @@ export function Composer({ session }: { session: SessionInfo }) {
   const [text, setText] = useState(() => draft(id));
   const [files, setFiles] = useState<Block[]>([]);
   const [dropping, setDropping] = useState(false);
+  const [memory, setMemory] = useState<Told | null>(null);
   const commands = useApp((state) => state.windows.get(id)?.transcript.commands ?? NO_COMMANDS);
   const accepts = useApp((state) => state.agents.find((agent) => agent.id === session.agent)?.accepts);
   const box = useRef<HTMLTextAreaElement>(null);
@@ -46,6 +48,14 @@ export function Composer({ session }: { session: SessionInfo }) {
   const send = async (now = false) => {
     const said = text.trim();
     if (!said && files.length === 0) return;
+    if (files.length === 0 && maybeMemory(said)) {
+      const told = await askMemory(said, id);
+      if (told) {
+        write("");
+        return setMemory(told);
+      }
+    }
+    setMemory(null);
     const content = files.length ? [...(said ? [{ type: "text", text: said }] : []), ...files] : said;
     write("");
     setFiles([]);
@@ -131,6 +141,12 @@ export function Composer({ session }: { session: SessionInfo }) {
             </li>
           ))}
         </ul>
+      )}
+      {memory && (
+        <div className="memory" role="status">
+          <p>{visible(memory.message)} <button type="button" className="icon-button tiny" aria-label="Close" onClick={() => setMemory(null)}><Icon name="cross" size={11} /></button></p>
+          {memory.memories.length > 0 && <ul>{memory.memories.map((one) => <li key={one.id}><span className="hint">#{one.id}</span> {visible(one.text)}</li>)}</ul>}
+        </div>
       )}
       {files.length > 0 && (
         <div className="files">

@@ -2,6 +2,7 @@
 
 import { useId, useMemo, useState, type FormEvent } from "react";
 import { actions, useApp } from "../app";
+import type { OrphanPolicy } from "../protocol";
 import { recall, recentDirectories, remember } from "../state/kept";
 import { showSession } from "../state/route";
 import { Dialog } from "../ui/Dialog";
@@ -21,7 +22,7 @@ export default function NewSession({ onClose }: { onClose(): void }) {
   const [mode, setMode] = useState("");
   const [model, setModel] = useState("");
   const [worktree, setWorktree] = useState(false);
-  const [policy, setPolicy] = useState("keep");
+  const [policy, setPolicy] = useState<OrphanPolicy>("keep");
   const [busy, setBusy] = useState(false);
   const info = agents.find((one) => one.id === agent);
   // What this agent offered in its last session is the best guess at what it will offer.
@@ -63,7 +64,7 @@ export default function NewSession({ onClose }: { onClose(): void }) {
         <div className="pair">
           <label>Name <input value={name} placeholder="optional" maxLength={64} pattern="[A-Za-z0-9_][A-Za-z0-9_.\-]*" title="Letters, digits, . _ -" onChange={(event) => setName(event.target.value)} /></label>
           <label>When nobody is attached
-            <select value={policy} onChange={(event) => setPolicy(event.target.value)}><option value="keep">goes on</option><option value="suspend">pauses</option><option value="remove">ends</option></select>
+            <select value={policy} onChange={(event) => setPolicy(event.target.value as OrphanPolicy)}><option value="keep">goes on</option><option value="suspend">pauses</option><option value="remove">ends</option></select>
           </label>
         </div>
         <div className="pair">

@@ -69,6 +69,7 @@ function Missing({ id }: { id: string }) {
 function Below({ session }: { session: SessionInfo }) {
   const gone = useApp((state) => state.gone.has(session.id));
   const [kept, setKept] = useState(false);
+  const looksOnly = useApp((state) => state.looksOnly);
   if (gone && kept) return <p className="hint pad below">A copy kept by this browser.</p>;
   if (gone) {
     return (
@@ -88,6 +89,7 @@ function Below({ session }: { session: SessionInfo }) {
       </section>
     );
   }
+  if (looksOnly) return <p className="hint pad below">This page may look at the session and change nothing.</p>;
   return (
     <div className="below">
       <Dock session={session} />

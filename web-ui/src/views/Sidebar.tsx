@@ -5,15 +5,16 @@
 
 import { memo, useDeferredValue, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useApp } from "../app";
-import type { SessionInfo } from "../protocol";
+import type { Permission, SessionInfo } from "../protocol";
 import type { Transcript } from "../state/fold";
 import { recallJson, remember } from "../state/kept";
-import { baseName, groupOf, GROUPS, titleOf, type Group } from "../state/model";
+import { groupOf, GROUPS, titleOf, type Group } from "../state/model";
 import { go, showSession, useRoute } from "../state/route";
 import { Icon, StateDot } from "../ui/Icon";
 import { useNow } from "../ui/clock";
 import { age, money, shortPath, visible } from "../ui/text";
 import { Menu } from "../ui/Menu";
+import { commandText } from "./Approvals";
 
 export function Sidebar({ onNew }: { onNew(): void }) {
   const sessions = useApp((state) => state.sessions);
@@ -73,7 +74,7 @@ export function Sidebar({ onNew }: { onNew(): void }) {
         <Icon name="search" size={14} />
         <input id="search" type="search" placeholder="Search sessions" aria-label="Search sessions" value={search} onChange={(event) => setSearch(event.target.value)} />
         {agents.length > 1 && (
-          <Menu label="Filter by agent" className={`filter${agent ? " on" : ""}`} items={[
+          <Menu label={`Filter by agent: ${agent ?? "all"}`} className={`filter${agent ? " on" : ""}`} items={[
             { label: "All agents", checked: agent === null, run: () => setAgent(null) },
             ...agents.map((one) => ({ label: one, checked: agent === one, run: () => setAgent(one) })),
           ]}>{agent ?? "all"}</Menu>
@@ -104,6 +105,11 @@ export function Sidebar({ onNew }: { onNew(): void }) {
   );
 }
 
+/** What is asked, in the words of the request rather than the agent's. */
+function asked(permission: Permission): string {
+  return commandText(permission.raw_input) ?? permission.diff?.path ?? permission.claim_title ?? permission.tool;
+}
+
 function fits(session: SessionInfo, text: string): boolean {
   if (!text) return true;
   return [session.name, session.cwd, session.description, session.preview, session.agent].some((one) => one?.toLowerCase().includes(text)) || session.id.startsWith(text);
@@ -118,14 +124,10 @@ const SessionRow = memo(function SessionRow({ session, current }: { session: Ses
   const group = groupOf(session);
   const title = titleOf(session);
   const asks = session.pending_permissions.length;
-  const label = [
-    title, session.agent, gone ? "gone from the daemon" : session.state.replace("_", " "), unread ? `${unread} unread` : "",
-    session.is_owner ? "yours" : "", `${session.subscriber_count} attached`,
-  ].filter(Boolean).join(", ");
   return (
     <a
       href={`#/s/${session.id}`} className={`session ${group}${current ? " current" : ""}${unread ? " unread" : ""}${gone ? " gone" : ""}`}
-      aria-current={current ? "page" : undefined} aria-label={label}
+      aria-current={current ? "page" : undefined}
       onClick={(event) => {
         if (event.metaKey || event.ctrlKey || event.shiftKey) return;
         event.preventDefault();
@@ -134,21 +136,20 @@ const SessionRow = memo(function SessionRow({ session, current }: { session: Ses
     >
       <StateDot group={group} pulse={session.state === "processing" && now - pulse < 6_000} />
       <span className="line1">
-        <span className="name">{visible(title)}</span>
+        <span className="name">{visible(title)}</span><span className="sr">, {session.state.replace("_", " ")}, </span>
         {session.worktree && <Icon name="branch" size={12} />}
-        {session.is_owner && <span className="own" title="This window owns it"><Icon name="crown" size={12} /></span>}
+        {session.is_owner && <span className="own" title="This window owns it"><Icon name="crown" size={12} /><span className="sr">yours, </span></span>}
         <span className="age">{age(since, now)}</span>
       </span>
       <span className="line2">
         <span className="agent">{session.agent}</span>
-        <span className="preview">{gone ? "gone from the daemon; a copy is kept here" : asks ? `asks: ${visible(session.pending_permissions[0]!.claim_title ?? session.pending_permissions[0]!.tool)}` : visible(session.preview ?? shortPath(session.cwd))}</span>
+        <span className="preview">{gone ? "gone from the daemon; a copy is kept here" : asks ? `asks: ${visible(asked(session.pending_permissions[0]!)).slice(0, 200)}` : visible(session.preview ?? shortPath(session.cwd))}</span>
         {session.link === "adopting" || session.link === "lost" ? <span className="tag warn">{session.link === "lost" ? "lost" : "reconnecting"}</span> : null}
         {session.queued > 0 && <span className="tag" title="Prompts that wait">{session.queued} queued</span>}
-        {session.subscriber_count > 1 && <span className="tag" title="Attached"><Icon name="eye" size={11} />{session.subscriber_count}</span>}
+        {session.subscriber_count > 1 && <span className="tag" title="Attached"><Icon name="eye" size={11} />{session.subscriber_count}<span className="sr"> attached</span></span>}
         {session.cost && session.cost.amount > 0 && <span className="tag">{money(session.cost)}</span>}
-        {unread > 0 && <b className="badge">{unread > 99 ? "99+" : unread}</b>}
+        {unread > 0 && <b className="badge">{unread > 99 ? "99+" : unread}<span className="sr"> unread</span></b>}
       </span>
-      {!session.name && <span className="sr">{baseName(session.cwd)}</span>}
     </a>
   );
 });

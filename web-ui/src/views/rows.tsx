@@ -121,6 +121,10 @@ function Plan({ item }: { item: PlanItem }) {
   );
 }
 
+function thing(tool: string): string {
+  return ({ execute: "A command", edit: "A change", delete: "A deletion", move: "A move", fetch: "A request" } as { [tool: string]: string })[tool] ?? visible(tool);
+}
+
 const OUTCOMES: { [outcome: string]: string } = {
   allowed: "allowed", denied: "denied", expired: "denied: nobody answered in time", cancelled: "cancelled", withdrawn: "taken back by the agent",
 };
@@ -131,7 +135,7 @@ function Asked({ item }: { item: PermissionItem }) {
   return (
     <p className={`line ${resolved ? resolved.outcome : "pending"}`}>
       <Icon name={resolved?.outcome === "allowed" ? "check" : resolved ? "cross" : "clock"} size={14} />
-      <span>{resolved ? `${visible(permission.tool)} was ${OUTCOMES[resolved.outcome] ?? resolved.outcome} ${visible(by)}` : `${visible(permission.tool)} waits for an answer`}</span>
+      <span>{resolved ? `${thing(permission.tool)} was ${OUTCOMES[resolved.outcome] ?? resolved.outcome} ${visible(by)}` : `${thing(permission.tool)} waits for an answer`}</span>
       {resolved?.message && <span className="hint">“{visible(resolved.message)}”</span>}
     </p>
   );

@@ -48,7 +48,7 @@ function SaidFiles({ session }: { session: SessionInfo }) {
 }
 
 function WorktreeFiles({ session }: { session: SessionInfo }) {
-  const [answer, setAnswer] = useState<{ diff?: string; truncated?: boolean } | string | null>(null);
+  const [answer, setAnswer] = useState<{ diff?: string | null; truncated?: boolean } | string | null>(null);
   const [tries, setTries] = useState(0);
   useEffect(() => {
     let wanted = true;

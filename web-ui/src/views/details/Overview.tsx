@@ -53,11 +53,11 @@ export function Config({ session }: { session: SessionInfo }) {
       wanted = false;
     };
   }, [session.id, session.version, session.generation]);
-  const launch = answer?.launch;
+  const launch = answer?.launch as { argv?: string[]; env_names?: string[]; once?: boolean } | undefined;
   return (
     <Facts facts={[
-      ["Started as", launch ? <code>{visible(launch.argv.join(" "))}</code> : null],
-      ["Environment", launch?.env_names.length ? launch.env_names.join(" ") : null],
+      ["Started as", launch?.argv ? <code>{visible(launch.argv.join(" "))}</code> : null],
+      ["Environment", launch?.env_names?.length ? launch.env_names.join(" ") : null],
       ["Options", <pre className="plain">{visible(JSON.stringify(session.options, null, 2))}</pre>],
       ["When the last one leaves", session.orphan_policy],
       ["Ends after its turn", launch?.once ? "yes" : null],

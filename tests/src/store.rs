@@ -1,6 +1,6 @@
 //! What lies in a store and beside it, read as files and rows.
 //!
-//! Invariant: only reads.
+//! Invariant: only reads, but for what makes a store an old one.
 
 use crate::{PATIENCE, TestEnv};
 use rusqlite::{Connection, OpenFlags};
@@ -15,6 +15,29 @@ impl TestEnv {
         store.busy_timeout(PATIENCE).expect("a timeout can be set");
         let count = format!("SELECT count(*) FROM {table} WHERE {condition}");
         store.query_row(&count, [], |row| row.get(0)).expect("the store is read")
+    }
+
+    /// Makes the store of an environment without a daemon one of an earlier schema.
+    #[track_caller]
+    pub fn as_of_schema(&self, schema: u32) {
+        let indexes =
+            ["awake", "ended", "named", "deleted"].map(|name| format!("DROP INDEX session_{name};"));
+        let columns =
+            ["rest", "name", "deleted_ms"].map(|name| format!("ALTER TABLE session DROP COLUMN {name};"));
+        // What each schema added, the last one first.
+        let undo = [
+            (4, "ALTER TABLE session DROP COLUMN active_ms;".to_owned()),
+            (3, "DROP TABLE payer; DROP TABLE spend; DELETE FROM item WHERE kind = 5;".to_owned()),
+            (2, indexes.concat() + &columns.concat()),
+        ];
+        let store = Connection::open(self.state().store()).expect("the store opens");
+        let was: u32 =
+            store.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("the store is read");
+        assert_eq!(was, undo[0].0, "this knows how to undo every schema");
+        for (_, sql) in undo.iter().filter(|(added, _)| *added > schema) {
+            store.execute_batch(sql).expect("it is undone");
+        }
+        store.pragma_update(None, "user_version", schema).expect("it is set");
     }
 
     /// The files of the state directory, the log aside, that hold one of these words, in their names or as they are.

@@ -2,8 +2,10 @@
 //!
 //! Invariant: a session verb is declared once and has both spellings, `vibes X` and `vibes sessions X`.
 
+mod life;
 mod verb;
 
+pub(crate) use life::{Ttl, UpdateArgs};
 pub(crate) use verb::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -196,6 +198,9 @@ pub(crate) struct StartArgs {
     /// What happens when the last subscriber leaves
     #[arg(long, value_enum)]
     pub(crate) orphan: Option<Orphan>,
+    /// How long it lives in which nothing happens: 90m, 24h, 7d; `never`
+    #[arg(long, value_name = "TIME", value_parser = life::parse_ttl)]
+    pub(crate) ttl: Option<Ttl>,
     /// Deny what the agent asks when nobody has answered after so many seconds; 0 waits for ever
     #[arg(long, value_name = "SECONDS")]
     pub(crate) approval_deadline: Option<u64>,

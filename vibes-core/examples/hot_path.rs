@@ -128,6 +128,7 @@ async fn store(dir: &Path, written: u64, read: u64) -> Outcome {
             head: last,
             spool: SpoolOffset { generation: 0, offset: round + 1 },
             last_ms: 1,
+            active_ms: 0,
             append: Some(Append { first: head + 1, last, epoch: 1, body: body.clone() }),
             body: None,
             place: None,

@@ -32,3 +32,30 @@ pub fn now() -> Moment {
     let (wall, began) = *BEGAN;
     Moment { wall_ms: wall_ms(), steady_ms: wall.saturating_add(began.elapsed().as_millis() as i64) }
 }
+
+/// The time for which daemons of a store were awake, all of them together: what a session's time to live is counted in. A
+/// daemon that was killed forgets the last minutes of it, which only lets sessions live longer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Awake {
+    /// From this process's steady time to that.
+    offset_ms: i64,
+}
+
+impl Awake {
+    /// From now on, after so much of it.
+    pub fn after(total_ms: i64) -> Self {
+        // 0 stands for a moment that is not known.
+        Self { offset_ms: total_ms.max(1).saturating_sub(now().steady_ms) }
+    }
+
+    /// How much there was at a moment of the steady clock.
+    pub fn at(self, steady_ms: i64) -> i64 {
+        steady_ms.saturating_add(self.offset_ms)
+    }
+
+    /// The moment of the steady clock at which there was so much; now when that is not known or yet to come.
+    pub fn moment(self, awake_ms: i64) -> i64 {
+        let now = now().steady_ms;
+        if awake_ms == 0 { now } else { awake_ms.saturating_sub(self.offset_ms).min(now) }
+    }
+}

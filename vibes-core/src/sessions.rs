@@ -11,18 +11,18 @@ mod strangers;
 mod sweep;
 
 pub use find::{Listing, Wanted};
-pub use sweep::Keeping;
+pub use sweep::{AWAKE, Keeping};
 
 use crate::{
     agent::launch::Yard,
     board::Board,
-    clock,
+    clock::{self, Awake},
     journal::{NewSession, Place, Reader, SessionNo, StoreError, StoredSession, Tails, Writer},
     points::{self, Point},
     prices::Prices,
     rules::Judge,
     session::{
-        Caller, Command, Forget, Plan, Reply, SessionHandle, Surroundings, persist,
+        Caller, Command, Forget, Plan, SessionHandle, Surroundings, persist,
         state::State,
         task,
         task::{Environment, Replay},
@@ -57,6 +57,8 @@ pub struct Parts {
     pub epoch: u64,
     /// This daemon's number.
     pub fence: u64,
+    /// How long daemons of this store were awake.
+    pub awake: Awake,
     /// The whole environment of an agent, from its name and what the client sent, if one did.
     pub environment: Environment,
     /// How much of a conversation is told again.
@@ -159,6 +161,7 @@ impl Sessions {
             tails: self.tails.clone(),
             yard: self.parts.yard.clone(),
             fence: self.parts.fence,
+            awake: self.parts.awake,
             environment: self.parts.environment.clone(),
             replay: self.parts.replay.clone(),
             judge: self.parts.judge.clone(),
@@ -211,6 +214,7 @@ impl Sessions {
     /// The same, for a session that gets a task, with the newest start of its agent that has a directory.
     fn take_up(&self, stored: &StoredSession, newest: Option<u64>) -> (State, Option<String>) {
         let (mut state, told) = self.read_back(stored);
+        state.active_ms = self.parts.awake.moment(stored.active_ms);
         if !state.unreadable {
             state.taken = newest.unwrap_or(0);
             for generation in state.body.generation + 1..=state.taken {
@@ -343,7 +347,7 @@ impl Sessions {
             .collect();
         for stop in stops {
             match stop.await {
-                Ok(Reply::Ok | Reply::Accepted(_) | Reply::Joined(_) | Reply::Looked(_)) => {}
+                Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "an agent was not stopped in order"),
             }
         }
@@ -354,6 +358,7 @@ impl Sessions {
         self.parts.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;
+        self.keep_awake().await;
     }
 
     /// The worktree of a session, if the store knows that session. Blocking.

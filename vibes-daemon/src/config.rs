@@ -3,17 +3,20 @@
 //! Invariant: what is wrong in the file is an error that names the place, never a silent default.
 
 mod limits;
+mod sessions;
 
 pub use limits::Limits;
+pub use sessions::SessionsConfig;
 
 use crate::{attention::Event, paths};
 use anyhow::Context;
 use serde::Deserialize;
-use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
 use vibes_core::{
     agent::Dialect,
     prices::{Price, Prices},
     session::{ApprovalPolicy, task::Replay},
+    sessions::Keeping,
 };
 use vibes_protocol::{model::Detached, paths::StateDir};
 
@@ -28,6 +31,8 @@ pub struct Config {
     pub agents: BTreeMap<String, Agent>,
     /// What agents may take.
     pub limits: Limits,
+    /// How sessions live.
+    pub sessions: SessionsConfig,
     /// What becomes of agents' questions.
     pub approvals: Approvals,
     /// How a person is called.
@@ -152,8 +157,14 @@ struct File {
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
+    sessions: SessionsConfig,
+    #[serde(default)]
     prices: BTreeMap<String, Price>,
 }
+
+/// The first sweep comes after so many times the usual pause: a machine that has just started may not know the time, and
+/// people have a while to come back to what they left.
+const FIRST: u32 = 10;
 
 /// Names of a client's environment that agents get. The command line sends the same ones.
 const ALLOWED: &[&str] = &["PATH", "HOME", "USER", "SHELL", "LANG", "TERM", "TZ", "SSH_AUTH_SOCK"];
@@ -170,6 +181,7 @@ impl Config {
         let runner = me.with_file_name("vibes-runner");
         let mut agents = presets(&me);
         let mut limits = Limits::default();
+        let mut sessions = SessionsConfig::default();
         let mut approvals = Approvals::default();
         let mut attention = Attention::default();
         let mut prices = BTreeMap::new();
@@ -180,6 +192,7 @@ impl Config {
                         .with_context(|| format!("the configuration {}", path.display()))?;
                     agents.extend(file.agents);
                     limits = file.limits;
+                    sessions = file.sessions;
                     approvals = file.approvals;
                     attention = file.attention;
                     prices = file.prices;
@@ -205,6 +218,7 @@ impl Config {
             anyhow::bail!("agents.{name}.command: the program is missing");
         }
         limits.check()?;
+        sessions.check()?;
         let of_agents =
             agents.iter().filter_map(|(name, agent)| Some((format!("agents.{name}"), agent.replay_kib?)));
         let mut replays = std::iter::once(("limits".to_owned(), limits.replay_kib)).chain(of_agents);
@@ -224,7 +238,7 @@ impl Config {
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
         let attention = attention.complete()?;
         let prices = Prices(prices);
-        Ok(Self { dir, runner, agents, limits, approvals, attention, prices, home, own })
+        Ok(Self { dir, runner, agents, limits, sessions, approvals, attention, prices, home, own })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -237,6 +251,13 @@ impl Config {
             .filter(|(name, _)| may(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+
+    /// How long sessions are kept.
+    pub fn keeping(&self) -> Keeping {
+        let first = self.sessions.first_sweep_s.map(Duration::from_secs);
+        let (deleted, every) = (self.limits.deleted(), self.limits.every());
+        Keeping { deleted, ttl: self.sessions.ttl(), every, first: first.unwrap_or(every * FIRST) }
     }
 
     /// How much of a conversation each agent is told again when it does not know it.
@@ -391,11 +412,21 @@ mod tests {
         let agents = presets(std::path::Path::new("/bin/vibesd"));
         let own = ["PATH", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
         let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
-        let limits = Limits::default();
+        let (limits, sessions) = (Limits::default(), SessionsConfig::default());
         let (approvals, attention, home) = (Approvals::default(), Attention::default(), None);
         let prices = Prices::default();
-        let config =
-            Config { dir, runner, agents, limits, approvals, attention, prices, home, own: own.into() };
+        let config = Config {
+            dir,
+            runner,
+            agents,
+            limits,
+            sessions,
+            approvals,
+            attention,
+            prices,
+            home,
+            own: own.into(),
+        };
         let names = |agent| config.own_env(agent).into_keys().collect::<Vec<_>>();
         assert_eq!(names("codex"), ["OPENAI_API_KEY", "PATH"]);
         assert_eq!(names("gemini"), ["GEMINI_API_KEY", "PATH"]);

@@ -45,12 +45,12 @@ const LONGEST_MESSAGE: usize = 2048;
 
 /// The error as a message.
 pub fn error(request_id: Option<String>, session_id: Option<SessionId>, error: CodedError) -> Message {
-    let CodedError { code, mut message } = error;
+    let CodedError { code, mut message, version } = error;
     if message.len() > LONGEST_MESSAGE {
         message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         message.push('…');
     }
-    Message::Error { request_id, session_id, code, message }
+    Message::Error { request_id, session_id, code, message, version }
 }
 
 /// Which session a request would change, if it changes anything: what a process inside an agent may not ask.

@@ -30,7 +30,7 @@ use vibes_core::{
     journal::{self, Reader, Writer},
     points::{self, Point},
     session::task::Environment,
-    sessions::{Parts, Sessions},
+    sessions::{AWAKE, Parts, Sessions},
 };
 use vibes_protocol::paths::StateDir;
 
@@ -105,8 +105,10 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let stop = CancellationToken::new();
     let (environment, path) = (environment(&config), config.path().cloned());
     let git = Git::new(config.own_env(""));
-    let (agents, keeping) = (agent_state(&dir), config.limits.keeping());
+    let (agents, keeping) = (agent_state(&dir), config.keeping());
     let reader = Reader::new(&dir.store());
+    let awake = reader.kept(AWAKE)?.and_then(|total| total.parse().ok());
+    let awake = clock::Awake::after(awake.unwrap_or_default());
     let (judge, told) = rules::judge(&config, &reader);
     problems.extend(told);
     let sessions = Sessions::new(Parts {
@@ -127,6 +129,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         }),
         epoch,
         fence,
+        awake,
         environment: environment.clone(),
         // Sessions outlive the connections: they are let go after the last client.
         stop: CancellationToken::new(),

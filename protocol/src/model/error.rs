@@ -96,12 +96,15 @@ pub struct CodedError {
     pub code: ErrorCode,
     /// For people: what is known and what to do.
     pub message: String,
+    /// The present version of the metadata that was to be changed, with `VERSION_CONFLICT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
 }
 
 impl CodedError {
     /// An error from its parts.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), version: None }
     }
 }
 

@@ -408,6 +408,9 @@ pub enum Message {
         code: ErrorCode,
         /// For people.
         message: String,
+        /// The present version, with `VERSION_CONFLICT`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
     },
     /// Answers `ping`.
     Pong {

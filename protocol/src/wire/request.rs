@@ -652,6 +652,24 @@ requests! {
     "pong" Pong {}
 }
 
+impl UpdateSession {
+    /// A change that changes nothing yet.
+    pub fn of(session_id: String, version: Option<u64>) -> Self {
+        Self {
+            session_id,
+            version,
+            name: None,
+            description: None,
+            metadata: None,
+            ttl_s: None,
+            orphan_policy: None,
+            pinned: None,
+            approval_deadline_s: None,
+            detached: None,
+        }
+    }
+}
+
 /// Tells an absent field from null.
 mod present {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -168,16 +168,7 @@ fn sessions_of_a_store_that_knew_no_rest_are_read_once_more() {
     let whole = told(&mut ada, &session);
     drop(ada);
     env.daemon().terminate();
-    let store = rusqlite::Connection::open(env.state().store()).expect("the store can be opened");
-    for index in ["awake", "ended", "named", "deleted"] {
-        store.execute(&format!("DROP INDEX session_{index}"), []).expect("the index is there");
-    }
-    for column in ["rest", "name", "deleted_ms"] {
-        store.execute(&format!("ALTER TABLE session DROP COLUMN {column}"), []).expect("the column is there");
-    }
-    store.execute_batch("DROP TABLE payer; DROP TABLE spend").expect("the tables are there");
-    store.pragma_update(None, "user_version", 1).expect("it is set");
-    drop(store);
+    env.as_of_schema(1);
     env.daemon();
     let mut bob = env.client("bob");
     assert_eq!(told(&mut bob, "old"), whole);

@@ -243,10 +243,7 @@ fn turns_of_a_store_that_had_no_ledger_are_told_by_their_records() {
     assert_eq!(before.0.as_array().map(Vec::len), Some(3));
     drop(ada);
     env.daemon().terminate();
-    let store = rusqlite::Connection::open(env.state().store()).expect("the store can be opened");
-    let was = "DROP TABLE payer; DROP TABLE spend; DELETE FROM item WHERE kind = 5; PRAGMA user_version = 2";
-    store.execute_batch(was).expect("it is as it was");
-    drop(store);
+    env.as_of_schema(2);
     env.daemon();
     let now = || (told(&env, &session), told(&env, "ended"), costs(&env, &["--by", "session"]));
     vibes_tests::eventually("the ledger is as it was", || (now() == before).then_some(()));

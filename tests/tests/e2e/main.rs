@@ -52,6 +52,7 @@ mod start;
 mod store;
 mod terminal;
 mod torture;
+mod ttl;
 mod window;
 mod wire;
 mod worktree;

@@ -139,8 +139,11 @@ fn what_cannot_be_deleted_is_not_purged_and_what_is_deleted_already_is() {
 fn what_was_deleted_for_long_enough_is_purged_by_itself_and_nothing_else() {
     let env = TestEnv::new();
     fs::create_dir_all(env.path("cfg/vibes")).expect("a directory can be made");
-    fs::write(env.path("cfg/vibes/config.toml"), "[limits]\ndeleted_days = 2\nsweep_s = 1\n")
-        .expect("it is written");
+    fs::write(
+        env.path("cfg/vibes/config.toml"),
+        "[limits]\ndeleted_days = 2\nsweep_s = 1\n[sessions]\nfirst_sweep_s = 5\n",
+    )
+    .expect("it is written");
     let clock = env.path("clock");
     let start = |hours: i64| {
         fs::write(&clock, (hours * HOUR).to_string()).expect("it is written");

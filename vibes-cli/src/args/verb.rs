@@ -2,6 +2,7 @@
 //!
 //! Invariant: as in `args`, no behaviour; values are parsed here and judged elsewhere.
 
+use super::life::{Ttl, UpdateArgs, parse_ttl};
 use clap::{Args, Subcommand, ValueEnum};
 use vibes_protocol::model::SessionState;
 
@@ -80,6 +81,32 @@ pub(crate) enum Verb {
         id: String,
         /// New name; an empty one takes the name away
         name: String,
+    },
+    /// Change what is known of a session
+    #[command(after_help = "Examples:
+  vibes update api --description 'the new backend' --ttl 7d
+  vibes update api --metadata ticket=42 --metadata owner=   the second one is taken away
+  vibes update api --version 3 --name server                only if nobody changed it since")]
+    Update(UpdateArgs),
+    /// Tell or set how long a session lives in which nothing happens
+    Ttl {
+        /// Session
+        id: String,
+        /// Such as 90m, 24h or 7d; `never`; `default` is what the configuration says
+        #[arg(value_parser = parse_ttl)]
+        ttl: Option<Ttl>,
+    },
+    /// Keep sessions from expiring
+    Pin {
+        /// Sessions
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Let sessions expire again
+    Unpin {
+        /// Sessions
+        #[arg(required = true)]
+        ids: Vec<String>,
     },
     /// Hand ownership to another subscriber
     Transfer {

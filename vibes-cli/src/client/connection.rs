@@ -175,7 +175,7 @@ impl Connection {
                     // Without an id it concerns the connection, and nothing more will come.
                     if request_id.as_deref().is_none_or(|answered| answered == id) =>
                 {
-                    return Err(AskError::Refused(CodedError { code, message }));
+                    return Err(AskError::Refused(CodedError::new(code, message)));
                 }
                 message if message.request_id() == Some(&id) => return Ok(message),
                 Message::Ping {} => drop(self.outgoing.send(vibes_protocol::wire::request::Pong {}.into())?),
@@ -189,7 +189,7 @@ impl Connection {
         let deadline = Instant::now() + Duration::from_secs(1);
         while let Ok(Some(message)) = self.incoming.next(Some(deadline)) {
             if let Message::Error { request_id: None, code, message, .. } = message {
-                return Some(AskError::Refused(CodedError { code, message }));
+                return Some(AskError::Refused(CodedError::new(code, message)));
             }
         }
         None

@@ -85,16 +85,9 @@ fn policy(id: &str, deadline: Option<&str>, detached: Option<&str>) -> Outcome {
     let mut daemon = Daemon::introduced(Start::Auto)?;
     let session_id = daemon.named(id)?;
     daemon.ask(UpdateSession {
-        session_id,
-        version: None,
-        name: None,
-        description: None,
-        metadata: None,
-        ttl_s: None,
-        orphan_policy: None,
-        pinned: None,
         approval_deadline_s: deadline,
         detached,
+        ..UpdateSession::of(session_id, None)
     })?;
     ui::say(&format!("changed for {}; what waits already keeps its time", sanitize::line(id)));
     Ok(())

@@ -8,6 +8,7 @@ mod costs;
 mod daemon;
 mod inspect;
 mod kill;
+mod life;
 mod list;
 mod logs;
 mod queue;
@@ -88,7 +89,11 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Resume { id, context, env } => simple::resume(&id, context, &env),
         Verb::Fork(args) => run::fork(&args),
         Verb::Finish(args) => simple::finish(&args.id),
-        Verb::Rename { id, name } => simple::rename(&id, &name),
+        Verb::Rename { id, name } => life::rename(&id, &name),
+        Verb::Update(args) => life::update(&args),
+        Verb::Ttl { id, ttl } => life::ttl(&id, ttl),
+        Verb::Pin { ids } => life::pin(&ids, true),
+        Verb::Unpin { ids } => life::pin(&ids, false),
         Verb::Transfer { id, to } => simple::transfer(&id, &to),
         Verb::Take(args) => simple::take(&args.id),
         Verb::Show(args) => inspect::show(&args),

@@ -46,7 +46,7 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         options,
         mode: args.mode.clone(),
         orphan_policy: args.orphan.map(Into::into),
-        ttl_s: None,
+        ttl_s: args.ttl.and_then(|ttl| ttl.0),
         env: place::agent_environment(&args.env)?,
         umask: place::umask(),
         worktree: args.worktree.clone(),

@@ -1,5 +1,4 @@
-//! Verbs that are one request and one line: interrupt, suspend, resume, finish, rename, transfer, take, rm, undelete,
-//! set.
+//! Verbs that are one request and one line: interrupt, suspend, resume, finish, transfer, take, rm, undelete, set.
 //!
 //! Invariant: a verb that changed something says so on standard error; standard output stays empty for scripts.
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 use vibes_protocol::model::SessionState;
 use vibes_protocol::wire::request::{
     DeleteSession, FinishSession, Interrupt, ResumeSession, SetOption, SuspendSession, TakeOwnership,
-    TransferOwnership, UndeleteSession, UpdateSession, Who,
+    TransferOwnership, UndeleteSession, Who,
 };
 use vibes_protocol::wire::{ErrorCode, Message, Request};
 
@@ -111,40 +110,6 @@ pub(crate) fn resume(id: &str, context: Option<String>, env: &[String]) -> Outco
 fn from_file(words: String) -> Outcome<String> {
     let Some(path) = words.strip_prefix('@') else { return Ok(words) };
     std::fs::read_to_string(path).map_err(|error| Failure::io(format!("--context @{path}"), &error))
-}
-
-pub(crate) fn rename(id: &str, name: &str) -> Outcome {
-    let mut daemon = Daemon::introduced(Start::Auto)?;
-    let id = daemon.named(id)?;
-    let name = (!name.is_empty()).then(|| name.to_owned());
-    let mut retried = false;
-    loop {
-        let (session, _, _) = daemon.session(&id)?;
-        let request = UpdateSession {
-            // The id: after a first try the old name may be gone.
-            session_id: session.id.to_string(),
-            version: Some(session.version),
-            name: Some(name.clone()),
-            description: None,
-            metadata: None,
-            ttl_s: None,
-            orphan_policy: None,
-            pinned: None,
-            approval_deadline_s: None,
-            detached: None,
-        };
-        match daemon.ask(request) {
-            Ok(_) => break,
-            // Somebody changed something else meanwhile; on the new version our wish is still the same.
-            Err(failure) if failure.code == Some(ErrorCode::VersionConflict) && !retried => retried = true,
-            Err(failure) => return Err(failure),
-        }
-    }
-    match name {
-        Some(name) => ui::say(&format!("{id} is now called {}", sanitize::line(&name))),
-        None => ui::say(&format!("{id} has no name now")),
-    }
-    Ok(())
 }
 
 pub(crate) fn transfer(id: &str, to: &str) -> Outcome {

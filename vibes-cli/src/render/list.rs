@@ -37,9 +37,10 @@ pub(crate) fn state_words(session: &SessionInfo) -> String {
         SessionState::WaitingPermission => "needs approval",
         state => state.as_str(),
     };
+    let pinned = if session.pinned { ", pinned" } else { "" };
     match (&session.reason, session.state) {
-        (Some(reason), SessionState::Suspended) => format!("{words} ({})", sanitize::line(reason)),
-        _ => words.to_owned(),
+        (Some(reason), SessionState::Suspended) => format!("{words} ({}){pinned}", sanitize::line(reason)),
+        _ => format!("{words}{pinned}"),
     }
 }
 

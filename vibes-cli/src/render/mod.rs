@@ -35,6 +35,19 @@ pub(crate) fn age(seconds: i64) -> String {
     }
 }
 
+/// How long a session lives in which nothing happens, in words that `vibes ttl` takes.
+pub(crate) fn ttl_words(ttl_s: Option<u64>) -> String {
+    match ttl_s {
+        None => "default".to_owned(),
+        Some(0) => "never".to_owned(),
+        Some(s) => {
+            let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+            let (size, unit) = units.into_iter().find(|(size, _)| s % size == 0).unwrap_or((1, "s"));
+            format!("{}{unit}", s / size)
+        }
+    }
+}
+
 /// A path with the home directory as `~`.
 pub(crate) fn tilde(path: &str, home: Option<&str>) -> String {
     let rest = home.and_then(|home| path.strip_prefix(home.trim_end_matches('/')));

@@ -5,7 +5,7 @@
 use super::list::{money, state_words};
 use super::permission::action;
 use super::table::{self, Cell};
-use super::{age, count, keep_start, short, tilde};
+use super::{age, count, keep_start, short, tilde, ttl_words};
 use crate::sanitize;
 use crate::ui::Paint;
 use serde_json::Value;
@@ -57,8 +57,10 @@ pub(crate) fn session(
         OrphanPolicy::Remove => "remove",
     };
     add("orphan", policy.to_owned());
-    if let Some(ttl) = session.ttl_s {
-        add("ttl", format!("{ttl} s"));
+    if session.pinned {
+        add("pinned", "it does not expire".to_owned());
+    } else if session.ttl_s.is_some() {
+        add("lives", ttl_words(session.ttl_s));
     }
     add("records", session.head.to_string());
     add("turns", session.turns.to_string());

@@ -126,6 +126,8 @@ pub struct Change {
     pub spool: SpoolOffset,
     /// When something last happened, in milliseconds.
     pub last_ms: i64,
+    /// The same, in time that daemons were awake; 0 when that is not known.
+    pub active_ms: i64,
     /// The records.
     pub append: Option<Append>,
     /// The session's state, when it changed.

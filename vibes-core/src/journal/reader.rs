@@ -28,6 +28,8 @@ pub struct StoredSession {
     pub spool: SpoolOffset,
     /// When something last happened, in milliseconds.
     pub last_ms: i64,
+    /// The same, in time that daemons were awake; 0 when that is not known.
+    pub active_ms: i64,
     /// Where it is found.
     pub place: Place,
     /// Its state.
@@ -220,7 +222,8 @@ impl Reader {
         with: impl rusqlite::Params,
         rows_too: bool,
     ) -> Result<Vec<StoredSession>, StoreError> {
-        const READ: &str = "no, id, head, generation, spool, last_ms, rest, name, deleted_ms, body";
+        const READ: &str =
+            "no, id, head, generation, spool, last_ms, rest, name, deleted_ms, body, active_ms";
         self.with(|connection| {
             let mut select = connection.prepare_cached(&select.replace("{}", READ))?;
             let mut small = connection.prepare_cached(
@@ -251,6 +254,7 @@ impl Reader {
                         deleted_ms: row.get(8)?,
                     },
                     body: row.get(9)?,
+                    active_ms: row.get(10)?,
                     rows: Vec::new(),
                 };
                 let mut rows = small.query([if rows_too { stored.no } else { 0 }])?;

@@ -79,6 +79,9 @@ CREATE INDEX spend_at ON spend (at_ms);
 INSERT INTO meta SELECT 'ledger', 'owed' WHERE EXISTS (SELECT 1 FROM session);
 ";
 
+/// When something last happened in a session, in time that daemons were awake. In an older store nobody knows.
+const ACTIVE: &str = "ALTER TABLE session ADD COLUMN active_ms INTEGER NOT NULL DEFAULT 0;";
+
 fn migrations() -> Migrations<'static> {
     let made = |_: &rusqlite::Transaction<'_>| {
         points::hit(Point::Migrate);
@@ -88,10 +91,11 @@ fn migrations() -> Migrations<'static> {
         M::up_with_hook(INITIAL, made),
         M::up_with_hook(RESTING, made),
         M::up_with_hook(SPENT, made),
+        M::up_with_hook(ACTIVE, made),
     ])
 }
 
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 /// How long the writer waits for another program that has locked the store.
 pub(super) const LOCKED: Duration = Duration::from_secs(5);
 

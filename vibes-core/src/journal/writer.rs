@@ -563,7 +563,8 @@ fn apply(connection: &Connection, change: &Change) -> Result<(), StoreError> {
     let (head, SpoolOffset { generation, offset }) = change.expect;
     let updated = connection
         .prepare_cached(
-            "UPDATE session SET head = ?1, generation = ?2, spool = ?3, last_ms = ?4, body = coalesce(?5, body)
+            "UPDATE session SET head = ?1, generation = ?2, spool = ?3, last_ms = ?4, body = coalesce(?5, body),
+                 active_ms = ?10
              WHERE no = ?6 AND head = ?7 AND generation = ?8 AND spool = ?9",
         )?
         .execute(params![
@@ -576,6 +577,7 @@ fn apply(connection: &Connection, change: &Change) -> Result<(), StoreError> {
             head as i64,
             generation as i64,
             offset as i64,
+            change.active_ms,
         ])?;
     if updated != 1 {
         return Err(StoreError::Conflict { session: change.session });

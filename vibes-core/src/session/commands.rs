@@ -77,9 +77,9 @@ impl Step<'_> {
             Command::Look => Ok(Some(Reply::Looked(Box::new(self.s.look(caller.client))))),
             Command::NoteRefused { request } => {
                 // Nobody of the session did anything: its place in the list and its time to live stay.
-                let last_ms = self.s.last_ms;
+                let (last_ms, active_ms) = (self.s.last_ms, self.s.active_ms);
                 self.record(fact::Refused { request: request.to_owned(), pid: caller.pid });
-                self.s.last_ms = last_ms;
+                (self.s.last_ms, self.s.active_ms) = (last_ms, active_ms);
                 self.s.body.noted_ms = self.wall;
                 Ok(Some(Reply::Ok))
             }
@@ -205,6 +205,7 @@ impl Step<'_> {
                 self.effect(Effect::Purge(tag, by));
                 Ok(None)
             }
+            Command::Expire { ttl_ms } => Ok(Some(self.run_out(ttl_ms))),
             Command::Update(update) => self.update(*update),
             Command::Transfer(to) => {
                 let by = self.seat_of(caller);
@@ -274,7 +275,8 @@ impl Step<'_> {
         let body = &self.s.body;
         let suspended = body.state == SessionState::Suspended;
         if body.state.is_ended() {
-            return Err(self.wrong_state("it has ended: resume it first"));
+            return Err(self
+                .wrong_state(&format!("it has ended: resume it first (`vibes resume {}`)", self.called())));
         }
         if suspended && !body.suspended.is_none_or(SuspendReason::input_resumes) {
             let why = body.suspended.map_or("", SuspendReason::as_str);
@@ -389,7 +391,8 @@ impl Step<'_> {
         if update.version.is_some_and(|version| version != current) {
             let message =
                 format!("{} is at version {current}; read it again and repeat the change", self.name());
-            return Err(CodedError::new(ErrorCode::VersionConflict, message));
+            let version = Some(current);
+            return Err(CodedError { version, ..CodedError::new(ErrorCode::VersionConflict, message) });
         }
         let body = &mut self.s.body;
         let mut changes = Map::new();
@@ -489,7 +492,11 @@ impl Step<'_> {
     }
 
     pub(super) fn name(&self) -> String {
-        let id = self.s.body.id.to_string();
-        format!("session {}", self.s.body.name.as_deref().unwrap_or(&id[..8]))
+        format!("session {}", self.called())
+    }
+
+    /// What a person may type for it.
+    pub(super) fn called(&self) -> String {
+        self.s.body.name.clone().unwrap_or_else(|| self.s.body.id.to_string()[..8].to_owned())
     }
 }

@@ -110,6 +110,12 @@ pub enum Command {
     Undelete,
     /// Keeps nothing of a session that is deleted; with a moment, in milliseconds, of one that was deleted by then.
     Purge(Option<i64>),
+    /// Ends it if nothing happened in it for its time to live, or for this one, in milliseconds, where it has none of its
+    /// own. Only the daemon asks for that.
+    Expire {
+        /// How long it lives otherwise; `None` is for ever.
+        ttl_ms: Option<i64>,
+    },
     /// Changes editable metadata.
     Update(Box<MetadataUpdate>),
     /// Hands ownership over.
@@ -285,6 +291,8 @@ pub enum Reply {
     Joined(Box<Looked>),
     /// Looked.
     Looked(Box<Looked>),
+    /// It lives until this moment of the steady clock, in milliseconds, if nothing happens; for ever when there is none.
+    Lives(Option<i64>),
 }
 
 /// A session as one look shows it.

@@ -18,6 +18,7 @@ mod agent_events;
 mod commands;
 mod queue;
 mod recall;
+mod ttl;
 
 pub use approvals::ApprovalPolicy;
 pub use event::{Caller, Command, Looked, Notice, Plan, Reply};

@@ -100,6 +100,8 @@ pub enum Goal {
     Remove,
     /// The agent could not be used.
     Fail,
+    /// Nothing happened for its time to live.
+    Expire,
 }
 
 impl Goal {
@@ -110,6 +112,7 @@ impl Goal {
             Self::Finish => SessionState::Finished,
             Self::Kill | Self::Remove => SessionState::Killed,
             Self::Fail => SessionState::Failed,
+            Self::Expire => SessionState::Expired,
         }
     }
 
@@ -117,10 +120,11 @@ impl Goal {
     pub fn rank(self) -> u8 {
         match self {
             Self::Suspend(_) => 0,
-            Self::Finish => 1,
-            Self::Fail => 2,
-            Self::Remove => 3,
-            Self::Kill => 4,
+            Self::Expire => 1,
+            Self::Finish => 2,
+            Self::Fail => 3,
+            Self::Remove => 4,
+            Self::Kill => 5,
         }
     }
 }
@@ -310,6 +314,8 @@ pub struct State {
     pub spool: SpoolOffset,
     /// When something last happened, in milliseconds.
     pub last_ms: i64,
+    /// The same by the steady clock, which its time to live is counted by.
+    pub active_ms: i64,
     /// How the daemon stands to the agent.
     pub link: Link,
     /// The last words.
@@ -423,6 +429,7 @@ impl State {
             epoch,
             spool: SpoolOffset::default(),
             last_ms,
+            active_ms: last_ms,
             link: Link::None,
             preview: String::new(),
             preview_ended: true,

@@ -91,6 +91,7 @@ impl Step<'_> {
     pub fn record_raw(&mut self, fact: &[&[u8]]) -> Seq {
         self.s.head += 1;
         self.s.last_ms = self.wall;
+        self.s.active_ms = self.now;
         self.out.facts.push(self.wall, fact);
         self.s.head
     }
@@ -466,7 +467,8 @@ impl Step<'_> {
         if let Goal::Suspend(why) = stopping.goal {
             self.s.body.suspended = Some(why);
         }
-        if to.is_ended() && to != SessionState::Failed {
+        // A person or the agent ended the others; here somebody may still want what waits.
+        if to.is_ended() && !matches!(to, SessionState::Failed | SessionState::Expired) {
             self.drop_queue();
         }
         if to.is_ended() && !left.is_empty() {
@@ -479,7 +481,7 @@ impl Step<'_> {
         let reason = stopping.reason.clone().or_else(|| match stopping.goal {
             Goal::Suspend(why) => Some(why.as_str().to_owned()),
             Goal::Remove => Some("the last subscriber left".to_owned()),
-            Goal::Finish | Goal::Kill | Goal::Fail => None,
+            Goal::Finish | Goal::Kill | Goal::Fail | Goal::Expire => None,
         });
         self.set_state(to, reason, stopping.by);
         if let Goal::Suspend(why) = stopping.goal {
@@ -540,6 +542,8 @@ impl Step<'_> {
     /// A client's seat is given up; the last one to leave sets off the orphan policy.
     pub fn leave(&mut self, client: vibes_protocol::model::ClientId) {
         let had = self.s.ownership.seats.contains_key(&client);
+        // Somebody was there until now.
+        self.s.active_ms = self.now;
         let passed = self.s.ownership.leave(client, self.wall);
         self.passed(passed);
         self.deny_detached();

@@ -20,7 +20,8 @@ use crate::{
         link::{Link, LinkEvent, LinkOrder},
     },
     board::Board,
-    caught, clock,
+    caught,
+    clock::{self, Awake},
     journal::{Farewell, Feed, Place, Reader, SessionNo, StoreError, Tails, Writer},
     points::{self, Point},
     prices::Prices,
@@ -88,6 +89,8 @@ pub struct Surroundings {
     pub yard: Arc<Yard>,
     /// This daemon's number.
     pub fence: u64,
+    /// How long daemons of this store were awake.
+    pub awake: Awake,
     /// The whole environment of an agent, from its name and what the client sent, if one did.
     pub environment: Environment,
     /// How much of a conversation is told again.
@@ -273,6 +276,9 @@ pub fn spawn(
     let (inbox, requests) = mpsc::channel(INBOX);
     state.policy = at.judge.policy(&state.body.agent);
     state.prices = at.prices.clone();
+    if stored.is_none() {
+        state.active_ms = clock::now().steady_ms;
+    }
     let feed = Feed::new(state.head, &at.tails);
     let summary = Arc::new(RwLock::new(Arc::new(state.info())));
     let handle = SessionHandle {

@@ -13,5 +13,6 @@ mod preview;
 
 mod regressions;
 mod stopping;
+mod ttl;
 mod turns;
 pub(super) mod walk;

@@ -72,6 +72,7 @@ pub fn change(session: SessionNo, head: Seq, count: u64, sync: bool) -> Change {
         head: head + count,
         spool: SpoolOffset { generation: 1, offset: head + count },
         last_ms: 5,
+        active_ms: 0,
         append: Some(Append { first: head + 1, last: head + count, epoch: 1, body }),
         body: Some(format!("{{\"head\":{}}}", head + count)),
         place: None,

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 use std::time::Duration;
-use vibes_core::{agent::launch::SPOOLS, sessions::Keeping};
+use vibes_core::agent::launch::SPOOLS;
 
 /// What agents may take together, and how long is kept what was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Limits {
     pub replay_kib: u64,
     /// How long a deleted session can be undeleted, in days.
     pub deleted_days: u64,
-    /// How often it is looked for what is to be purged, in seconds.
+    /// How often it is looked for what is to be purged or expires, in seconds.
     pub sweep_s: u64,
 }
 
@@ -37,11 +37,15 @@ impl Limits {
     /// Without a pause it would do nothing else.
     const SWEEP_S: std::ops::RangeInclusive<u64> = 1..=86_400;
 
-    /// How deleted sessions are kept.
-    pub fn keeping(&self) -> Keeping {
+    /// How long a deleted session can be undeleted.
+    pub fn deleted(&self) -> Duration {
         let day = Duration::from_secs(24 * 60 * 60);
-        let days = u32::try_from(self.deleted_days).unwrap_or(u32::MAX);
-        Keeping { deleted: day.saturating_mul(days), every: Duration::from_secs(self.sweep_s) }
+        day.saturating_mul(u32::try_from(self.deleted_days).unwrap_or(u32::MAX))
+    }
+
+    /// How often it is looked for what is to be purged or expires.
+    pub fn every(&self) -> Duration {
+        Duration::from_secs(self.sweep_s)
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {

@@ -64,7 +64,7 @@ pub fn ask(
 fn said(request_id: RequestId, session_id: SessionId, reply: Result<Reply, CodedError>) -> Message {
     match reply {
         Ok(Reply::Accepted(seq)) => Message::Accepted { request_id, session_id, seq },
-        Ok(Reply::Ok | Reply::Joined(_) | Reply::Looked(_)) => Message::Ok { request_id },
+        Ok(_) => Message::Ok { request_id },
         Err(why) => error(request_id, Some(session_id), why),
     }
 }
@@ -328,7 +328,7 @@ async fn begin(
     let input_seq = match accepted {
         Some(accepted) => match accepted.await? {
             Reply::Accepted(seq) => Some(seq),
-            Reply::Ok | Reply::Joined(_) | Reply::Looked(_) => None,
+            _ => None,
         },
         None => None,
     };

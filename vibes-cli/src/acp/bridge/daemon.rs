@@ -50,7 +50,7 @@ impl Bridge {
                 self.again.push(Ask { tries: ask.tries + 1, ..ask });
             }
             Message::Error { code, message, .. } => {
-                let failure = Failure::from(CodedError { code, message });
+                let failure = Failure::from(CodedError::new(code, message));
                 self.failed(ask.then, failure.into());
             }
             answer => self.done(ask.then, answer),

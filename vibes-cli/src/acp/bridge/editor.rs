@@ -272,9 +272,9 @@ impl Bridge {
         }
         .into();
         if let Some(error) = too_long(&input) {
-            let CodedError { code, message } = error;
+            let CodedError { code, message, .. } = error;
             let message = format!("{message}; attach large files as links");
-            return Err(Failure::from(CodedError { code, message }).into());
+            return Err(Failure::from(CodedError::new(code, message)).into());
         }
         let prompt = self.with(id, |session, _| session.prompts.add(rpc.clone())).unwrap_or_default();
         self.ask(input, Then::Accepted(id, prompt));

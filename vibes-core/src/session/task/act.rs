@@ -109,6 +109,7 @@ impl Task {
             head: next.head,
             spool: next.spool,
             last_ms: next.last_ms,
+            active_ms: self.at.awake.at(next.active_ms),
             append: recorded.then(|| Append {
                 first: self.state.head + 1,
                 last: next.head,

@@ -79,6 +79,7 @@ impl Store {
             head: of.head,
             spool: of.spool,
             last_ms: of.last_ms,
+            active_ms: 0,
             place: Place::default(),
             body: self.body.clone(),
             rows: self.rows.iter().map(|((kind, key), value)| (*kind, key.clone(), value.clone())).collect(),

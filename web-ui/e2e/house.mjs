@@ -68,8 +68,12 @@ export class House {
   }
 
   /** A session without a terminal; gives its id. */
-  session(name, agent, prompt, ...more) {
-    return this.vibes("run", "-d", agent, "--name", name, ...more, prompt);
+  async session(name, agent, prompt, ...more) {
+    if (prompt.length < 50_000) return this.vibes("run", "-d", agent, "--name", name, ...more, prompt);
+    // Longer than an argument may be.
+    const running = run(join(bin, "vibes"), ["run", "-d", agent, "--name", name, ...more, "-"], { env: this.env, cwd: this.work });
+    running.child.stdin.end(prompt);
+    return (await running).stdout.trim();
   }
 
   async start() {

@@ -1,6 +1,6 @@
 // What this browser does, and what the daemon says of itself.
 
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { hub } from "../app";
 import type { AppliedRules, DaemonStatus } from "../protocol";
 import { recall, remember } from "../state/kept";
@@ -8,6 +8,8 @@ import { theme, type Theme } from "../state/theme";
 import { Icon } from "../ui/Icon";
 import { Facts } from "./details/Overview";
 import { visible } from "../ui/text";
+
+const Tokens = lazy(() => import("./Tokens"));
 
 export default function Settings() {
   const [look, setLook] = useState<Theme>(theme.get());
@@ -59,6 +61,7 @@ export default function Settings() {
             </details>
           ))}
         </section>
+        <Suspense fallback={null}><Tokens /></Suspense>
         {status && (
           <section>
             <h2>Daemon</h2>

@@ -63,6 +63,7 @@ macro_rules! messages {
 messages! {
     Welcome = "welcome", SessionList = "session_list", SessionCreated = "session_created", Session = "session",
     Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Agents = "agents", Worktree = "worktree",
+    Web = "web", TokenCreated = "token_created", Tokens = "tokens", Audit = "audit",
     DaemonStatus = "daemon_status", Ok = "ok", Error = "error", Pong = "pong", Ping = "ping",
     SessionNotification = "session_notification", SessionUpdated = "session_updated",
     SessionRemoved = "session_removed", OwnershipTransferred = "ownership_transferred", Record = "record",

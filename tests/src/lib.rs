@@ -19,6 +19,7 @@ pub mod real;
 pub mod soak;
 mod store;
 pub mod torture;
+pub mod web;
 mod wire;
 
 pub use cli::{Background, Ran};

@@ -4,9 +4,11 @@
 
 mod life;
 mod verb;
+mod web;
 
 pub(crate) use life::{Ttl, UpdateArgs};
 pub(crate) use verb::*;
+pub(crate) use web::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -70,6 +72,26 @@ pub(crate) enum Command {
   vibes costs --by model --since 30d       the dearest model first
   vibes costs --by directory --since 2026-11-01 --until 2026-11-30 --csv > november.csv")]
     Costs(CostsArgs),
+    /// Serve the web on this machine's loopback, and let a browser in
+    #[command(after_help = "Examples:
+  vibes web --open               serve it and open a browser
+  vibes web                      another link, for another browser
+  vibes web --stop               serve it no longer
+  ssh -L 7432:localhost:7432 box vibes web      from another machine; docs/api.md has more")]
+    Web(WebArgs),
+    /// Tokens for the web: for scripts, phones and other people
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  vibes token create ci --role edit --expires 30d
+  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:7432/v1/sessions
+  vibes token revoke 9f1c"
+    )]
+    Token(TokenVerb),
+    /// A link that shows one session, read-only
+    Share(ShareArgs),
+    /// Who did what over the web
+    Audit(AuditArgs),
     /// List the agents that can be started
     Agents(JsonArgs),
     /// Serve an editor: an agent of the Agent Client Protocol on standard input and output

@@ -62,6 +62,7 @@ impl Kind {
             E::ReadOnly
             | E::NotOwner
             | E::Forbidden
+            | E::Unauthorized
             | E::VersionConflict
             | E::AlreadyDecided
             | E::PermissionNotPending

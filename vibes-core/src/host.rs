@@ -2,7 +2,7 @@
 //! say what little can be said.
 
 pub use imp::*;
-pub use ports::listening;
+pub use ports::{Connected, connected, listening};
 
 mod ports;
 
@@ -125,6 +125,12 @@ mod imp {
         None
     }
 
+    /// Whether an ancestor of a process carries the marker, for one that does not let itself be looked at.
+    pub fn is_under(pid: i32, state_id: &str) -> bool {
+        let parent = stat(pid).map(|(parent, ..)| parent).filter(|parent| *parent > 1);
+        parent.is_some_and(|parent| session_of(parent, state_id).is_some())
+    }
+
     /// Whether a process runs inside an agent of the state directory `state_id`: it or an ancestor carries the
     /// marker. Runners carry it too, and adopt what their agents orphan, so that cleaning the environment or forking
     /// twice does not help. `None` when that cannot be read.
@@ -183,6 +189,11 @@ mod imp {
     /// Unknown here.
     pub fn session_of(_pid: i32, _state_id: &str) -> Option<String> {
         None
+    }
+
+    /// Unknown here.
+    pub fn is_under(_pid: i32, _state_id: &str) -> bool {
+        false
     }
 
     /// Always out of the tree here: the seat belt is Linux's alone, and without it the product still has to work.

@@ -44,6 +44,12 @@ pub const LOOK: Duration = Duration::from_secs(1);
 /// How long a client may take nothing before it is closed. A terminal that is scrolled back or a laptop that is
 /// carried from one room to another is back by then.
 pub const DEADLINE: Duration = Duration::from_secs(10);
+/// What a WebSocket's own buffer takes, in bytes; the system counts twice as much. Less than [`LAST_WORD`], which it is
+/// widened to.
+pub const WEB_BUFFER: usize = 96 * 1024;
+/// How often a WebSocket is asked for a sign of life; one that gives none for twice as long is closed. Browsers answer by
+/// themselves, and what lies between them and the daemon does not cut a connection that is used this often.
+pub const PULSE: Duration = Duration::from_secs(30);
 /// What a socket's buffer is widened to when the daemon parts from its client, in bytes: room for the rest of a line
 /// and for the last word, though the client takes nothing. The system may grant less.
 pub const LAST_WORD: usize = 512 * 1024;

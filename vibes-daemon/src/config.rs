@@ -4,9 +4,11 @@
 
 mod limits;
 mod sessions;
+mod web;
 
 pub use limits::Limits;
 pub use sessions::SessionsConfig;
+pub use web::Web;
 
 use crate::{attention::Event, paths};
 use anyhow::Context;
@@ -37,6 +39,8 @@ pub struct Config {
     pub approvals: Approvals,
     /// How a person is called.
     pub attention: Attention,
+    /// Whether and how the web is served.
+    pub web: Web,
     /// What tokens cost, for agents that tell only those.
     pub prices: Prices,
     /// The person's home directory.
@@ -159,6 +163,8 @@ struct File {
     #[serde(default)]
     sessions: SessionsConfig,
     #[serde(default)]
+    web: Web,
+    #[serde(default)]
     prices: BTreeMap<String, Price>,
 }
 
@@ -184,6 +190,7 @@ impl Config {
         let mut sessions = SessionsConfig::default();
         let mut approvals = Approvals::default();
         let mut attention = Attention::default();
+        let mut web = Web::default();
         let mut prices = BTreeMap::new();
         if let Some(path) = paths::config_file() {
             match std::fs::read_to_string(&path) {
@@ -195,6 +202,7 @@ impl Config {
                     sessions = file.sessions;
                     approvals = file.approvals;
                     attention = file.attention;
+                    web = file.web;
                     prices = file.prices;
                 }
                 // A home that is no directory holds no configuration either.
@@ -219,6 +227,7 @@ impl Config {
         }
         limits.check()?;
         sessions.check()?;
+        web.check()?;
         let of_agents =
             agents.iter().filter_map(|(name, agent)| Some((format!("agents.{name}"), agent.replay_kib?)));
         let mut replays = std::iter::once(("limits".to_owned(), limits.replay_kib)).chain(of_agents);
@@ -238,7 +247,7 @@ impl Config {
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
         let attention = attention.complete()?;
         let prices = Prices(prices);
-        Ok(Self { dir, runner, agents, limits, sessions, approvals, attention, prices, home, own })
+        Ok(Self { dir, runner, agents, limits, sessions, approvals, attention, web, prices, home, own })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -422,6 +431,7 @@ mod tests {
             limits,
             sessions,
             approvals,
+            web: Web::default(),
             attention,
             prices,
             home,

@@ -9,8 +9,10 @@ use crate::{
     budget::{self, Gauge, Held, OUTSTANDING},
     clients::{self, Clients},
     dispatch,
-    listen::{self, Visitor},
+    listen::{Peer, Visitor},
     server::Server,
+    web::tokens::Guest,
+    wire::{Heard, Source, Wire},
 };
 use bytes::Bytes;
 use std::{
@@ -24,7 +26,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::AsyncReadExt,
     sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
@@ -34,7 +35,7 @@ use vibes_core::{
     session::{Caller, Command, SessionHandle},
 };
 use vibes_protocol::{
-    codec::{Line, LineBuffer, MAX_CLIENT_LINE},
+    codec::MAX_CLIENT_LINE,
     model::{ClientId, Epoch, Seq, SessionId, Surface},
     wire::{CodedError, ErrorCode, Message, read_request, request::ClientProgram},
 };
@@ -83,6 +84,10 @@ pub struct Connection {
     /// The daemon.
     pub server: Arc<Server>,
     who: Mutex<Who>,
+    /// Who it is to the web's wall; nobody for a process of this user that came by the local socket.
+    pub guest: Option<Arc<Guest>>,
+    /// Said between two messages as soon as there is room: a WebSocket's own answers.
+    between: Mutex<Option<Bytes>>,
     /// Whether it runs inside an agent; read at accept.
     in_tree: OnceCell<bool>,
     in_tree_known: Notify,
@@ -126,13 +131,22 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Serves one client until it is gone.
 pub async fn serve(server: Arc<Server>, visitor: Visitor) {
-    let Visitor { wire, pid } = visitor;
-    let surface = Some(Arc::new(Surface { pid, ..Surface::default() }));
-    let caller = Caller { client: ClientId::random(), identity: None, pid, token_hash: None, surface };
+    let Visitor { wire, source, peer } = visitor;
+    let (pid, guest) = match peer {
+        Peer::Process(pid) => (pid, None),
+        Peer::Web(guest) => (guest.pid, Some(guest)),
+    };
+    // A token's name is who acts, until the client says something better.
+    let identity = guest.as_ref().map(|guest| guest.token.name.clone());
+    let kind = guest.as_ref().map(|_| "web".to_owned());
+    let surface = Some(Arc::new(Surface { pid, kind, program: identity.clone(), ..Surface::default() }));
+    let caller = Caller { client: ClientId::random(), identity, pid, token_hash: None, surface };
     let connection = Arc::new(Connection {
         board: AtomicU64::new(server.sessions.board().end()),
         server,
         who: Mutex::new(Who { caller, grace_ms: 0, heartbeat: None }),
+        guest,
+        between: Mutex::default(),
         in_tree: OnceCell::new(),
         in_tree_known: Notify::new(),
         answers: Mutex::default(),
@@ -154,13 +168,14 @@ pub async fn serve(server: Arc<Server>, visitor: Visitor) {
     });
     connection.server.sessions.board().listen(&connection.wake);
     connection.look_at_peer(pid);
-    let mut reading = tokio::spawn(connection.clone().until_it_falls(connection.clone().read(wire.clone())));
+    let mut reading =
+        tokio::spawn(connection.clone().until_it_falls(connection.clone().read(wire.clone(), source)));
     // However the writing ends, the seats are given up.
     caught(pin!(crate::writer::write(&connection, &wire))).await;
     connection.over.cancel();
     if connection.faulty.load(Ordering::Acquire) {
         // It may still be writing, and read only then: what it writes is dropped for a while.
-        let _ = rustix::net::shutdown(wire.inner(), rustix::net::Shutdown::Write);
+        let _ = rustix::net::shutdown(&*wire, rustix::net::Shutdown::Write);
         let _ = tokio::time::timeout(budget::DRAIN, &mut reading).await;
     }
     reading.abort();
@@ -196,10 +211,19 @@ impl Connection {
             if let Some(surface) = &mut lock(&connection.who).caller.surface {
                 Arc::make_mut(surface).exe = pid.and_then(host::program);
             }
-            let inside = pid.is_none_or(|pid| host::in_tree(pid, state_id).unwrap_or(true));
+            let inside = match &connection.guest {
+                // Looked at when it came to the wall; most have no process that could be seen.
+                Some(guest) => guest.inside,
+                None => pid.is_none_or(|pid| host::in_tree(pid, state_id).unwrap_or(true)),
+            };
             let _ = connection.in_tree.set(inside);
             connection.in_tree_known.notify_waiters();
         });
+    }
+
+    /// Whether its token reaches this session; that of a process of this user reaches all.
+    pub fn reaches(&self, session: &SessionId) -> bool {
+        self.guest.as_ref().is_none_or(|guest| guest.reaches(session))
     }
 
     /// Whether the peer runs inside one of our agents.
@@ -252,7 +276,7 @@ impl Connection {
             let name = format!("{} {}", program.name, program.version);
             surface.program = Some(name.trim_end().chars().take(100).collect());
         }
-        who.caller.identity = identity;
+        who.caller.identity = identity.or_else(|| who.caller.identity.take());
         who.caller.token_hash = Some(clients::hash(&token));
         who.grace_ms = grace_ms;
         who.heartbeat = heartbeat;
@@ -278,12 +302,12 @@ impl Connection {
         }
     }
 
-    async fn read(self: Arc<Self>, wire: Arc<listen::Wire>) {
-        match self.requests(&wire).await {
+    async fn read(self: Arc<Self>, wire: Arc<Wire>, source: Source) {
+        match self.requests(&wire, source).await {
             Ok(()) => {
                 self.end_reading();
                 // It may only have closed its writing side. One that is gone altogether is a leave, at once.
-                while !listen::hung_up(&wire) {
+                while !wire.hung_up() {
                     tokio::time::sleep(PROBE).await;
                 }
                 self.over.cancel();
@@ -294,7 +318,7 @@ impl Connection {
                 self.end_reading();
                 let mut bytes = vec![0; 16 * 1024];
                 loop {
-                    match (&*wire).read(&mut bytes).await {
+                    match wire.read(&mut bytes).await {
                         Ok(count) if count > 0 => {}
                         Err(error) if error.kind() == ErrorKind::Interrupted => {}
                         _ => break,
@@ -306,18 +330,17 @@ impl Connection {
     }
 
     /// Reads and dispatches until the client asks no more. The error is what it did that cannot be followed.
-    async fn requests(self: &Arc<Self>, mut recv: &listen::Wire) -> Result<(), CodedError> {
+    async fn requests(self: &Arc<Self>, recv: &Wire, mut buffer: Source) -> Result<(), CodedError> {
         let memory = &self.server.memory;
-        let mut buffer = LineBuffer::new(MAX_CLIENT_LINE);
         let mut bytes = vec![0; 16 * 1024];
         let (mut silent, mut held) = (Some(self.server.silent.hold(1)), memory.hold(0));
         loop {
-            while let Some(line) = buffer.next_line() {
-                silent = None;
+            while let Some(heard) = buffer.next() {
                 *lock(&self.heard) = Instant::now();
-                match line {
-                    Line::Whole(line) if line.trim_ascii().is_empty() => {}
-                    Line::Whole(line) => {
+                match heard {
+                    Heard::Message(line) if line.trim_ascii().is_empty() => silent = None,
+                    Heard::Message(line) => {
+                        silent = None;
                         let asked = read_request(line);
                         // Asking more than is answered stops the reading: the client's own socket is the queue.
                         self.has_room().await;
@@ -330,7 +353,14 @@ impl Connection {
                             }
                         }
                     }
-                    Line::TooLong => {
+                    Heard::Life(answer) => self.say_between(answer),
+                    Heard::Goodbye(answer) => {
+                        self.say_between(answer);
+                        self.over.cancel();
+                        return Ok(());
+                    }
+                    Heard::Broken(why) => return Err(CodedError::new(ErrorCode::BadRequest, why)),
+                    Heard::TooLong => {
                         let why =
                             format!("a line is longer than {MAX_CLIENT_LINE} bytes; the connection closes");
                         return Err(CodedError::new(ErrorCode::FrameTooLarge, why));
@@ -358,7 +388,13 @@ impl Connection {
             };
             match read {
                 Ok(Ok(count)) if count > 0 => buffer.push(&bytes[..count]),
-                Ok(Ok(_)) => return Ok(()),
+                Ok(Ok(_)) => {
+                    if recv.is_web() {
+                        // A WebSocket that is closed for writing is gone: nobody closes one half of it.
+                        self.over.cancel();
+                    }
+                    return Ok(());
+                }
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(Err(_)) => {
                     self.over.cancel();
@@ -376,6 +412,24 @@ impl Connection {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Says something between two messages; what was to be said there before and was not is worthless by now.
+    fn say_between(&self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            *lock(&self.between) = Some(bytes);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Takes what is to be said between two messages.
+    pub(crate) fn between(&self) -> Option<Bytes> {
+        lock(&self.between).take()
+    }
+
+    /// Whether the client sent what cannot be followed.
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.faulty.load(Ordering::Acquire)
     }
 
     /// No more requests come: the writer ends when everything is answered and nothing is subscribed.
@@ -401,6 +455,8 @@ impl Connection {
         match () {
             () if self.replaced.is_cancelled() => Some("replaced"),
             () if self.server.stop.is_cancelled() => Some("shutdown"),
+            () if self.guest.as_ref().is_some_and(|guest| guest.revoked.is_cancelled()) => Some("revoked"),
+            () if self.guest.as_ref().is_some_and(|guest| guest.closed.is_cancelled()) => Some("shutdown"),
             () => None,
         }
     }
@@ -416,6 +472,12 @@ impl Connection {
             () = self.over.cancelled() => {}
             () = self.replaced.cancelled() => {}
             () = self.server.stop.cancelled() => {}
+            () = async {
+                match &self.guest {
+                    Some(guest) => guest.over().await,
+                    None => std::future::pending().await,
+                }
+            } => {}
         }
     }
 

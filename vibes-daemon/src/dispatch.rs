@@ -5,13 +5,14 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{daemon, rules, session, turns, worktree},
+    handlers::{daemon, rules, session, turns, web, worktree},
+    web::{access, audit},
 };
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 use vibes_core::session::{Command, event::QueueChange};
 use vibes_protocol::{
-    model::SessionId,
+    model::{AuditEntry, SessionId},
     wire::{Asked, CodedError, ErrorCode, Message, Request, request::WorktreeWish},
 };
 
@@ -80,8 +81,12 @@ fn changes(request: &Request) -> Option<&str> {
             WorktreeWish::Diff => None,
             WorktreeWish::Merge | WorktreeWish::Drop => Some(&body.session_id),
         },
+        Request::ListTokens(_) | Request::ListAudit(_) => None,
         Request::ForkSession(_)
         | Request::CreateSession(_)
+        | Request::Web(_)
+        | Request::CreateToken(_)
+        | Request::RevokeToken(_)
         | Request::StopDaemon(_)
         | Request::ApplyRules(_) => Some(""),
         Request::Input(body) => Some(&body.session_id),
@@ -104,9 +109,29 @@ fn changes(request: &Request) -> Option<&str> {
     }
 }
 
+/// Notes what somebody of the web did, and how it went.
+fn note(connection: &Connection, noted: Option<AuditEntry>, answer: &Message) {
+    if let Some(entry) = noted {
+        tokio::task::block_in_place(|| connection.server.web.audit.note(entry, answer));
+    }
+}
+
 /// Answers one request, now or later.
 pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedSemaphorePermit) {
-    let Asked { request_id, request } = asked;
+    let Asked { request_id, mut request } = asked;
+    let mut noted = None;
+    if let Some(guest) = &connection.guest {
+        let changed = changes(&request);
+        noted = changed.map(|session| audit::entry(&guest.token, request.type_name(), session));
+        if let Err(why) =
+            access::pass(&connection.server, guest, &mut request, |asked| changes(asked).is_some())
+        {
+            let message = error(request_id, None, why);
+            note(connection, noted, &message);
+            connection.answer(&message, Some(permit), Vec::new());
+            return;
+        }
+    }
     if let Some(session_id) = changes(&request)
         && connection.is_in_tree().await
     {
@@ -122,8 +147,9 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         }
         let message = "this process runs inside an agent of this daemon, which may look but not change anything; \
                        ask a person to do it from outside";
-        let refusal = CodedError::new(ErrorCode::Forbidden, message);
-        connection.answer(&error(request_id, None, refusal), Some(permit), Vec::new());
+        let refusal = error(request_id, None, CodedError::new(ErrorCode::Forbidden, message));
+        note(connection, noted, &refusal);
+        connection.answer(&refusal, Some(permit), Vec::new());
         return;
     }
     let r = request_id;
@@ -199,6 +225,11 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => session::get(connection, r, &body.session_id),
         Request::ReadRecords(body) => session::read(connection, r, body),
+        Request::Web(body) => web::web(connection, r, body),
+        Request::CreateToken(body) => web::create(connection, r, body),
+        Request::ListTokens(_) => web::list(connection, r),
+        Request::RevokeToken(body) => web::revoke(connection, r, body),
+        Request::ListAudit(body) => web::audit(connection, r, body),
         Request::ListAgents(body) => daemon::agents(connection, r, &body.env),
         Request::GetDaemonStatus(_) => daemon::status(connection, r),
         Request::StopDaemon(body) => daemon::stop(connection, r, &body),
@@ -206,12 +237,16 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::Pong(_) => Answer::None,
     };
     match answer {
-        Answer::Now(message) => connection.answer(&message, Some(permit), Vec::new()),
+        Answer::Now(message) => {
+            note(connection, noted, &message);
+            connection.answer(&message, Some(permit), Vec::new());
+        }
         Answer::None => drop(permit),
         Answer::Later(later) => {
             let to = connection.clone();
             tokio::spawn(connection.clone().until_it_falls(async move {
                 let Said { message, begin } = later.await;
+                note(&to, noted, &message);
                 to.answer(&message, Some(permit), begin);
             }));
         }

@@ -4,6 +4,10 @@
 //! unlinking a dead socket of ours and nothing else; the crate's own reclaiming is off, because it would take the
 //! name from a living listener.
 
+use crate::{
+    web::tokens::Guest,
+    wire::{Source, Wire},
+};
 use anyhow::{Context, bail};
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, ToFsName,
@@ -24,9 +28,6 @@ use std::{
 
 use vibes_protocol::wire::{CodedError, ErrorCode};
 
-/// A connected stream; `&Wire` reads and writes.
-pub type Wire = interprocess::os::unix::uds_local_socket::tokio::Stream;
-
 /// A bound socket.
 pub struct Door {
     listener: Listener,
@@ -41,19 +42,28 @@ pub struct Door {
 pub struct Visitor {
     /// Both directions.
     pub wire: Arc<Wire>,
-    /// Its process, if the platform tells.
-    pub pid: Option<i32>,
+    /// What reads it.
+    pub source: Source,
+    /// Who is at the other end.
+    pub peer: Peer,
+}
+
+/// Who is at the other end.
+pub enum Peer {
+    /// A process of this user, if the platform tells which.
+    Process(Option<i32>),
+    /// Somebody whom the web's wall has let in.
+    Web(Arc<Guest>),
 }
 
 impl Visitor {
     /// Tells why there is no place, and closes. What fits into a fresh socket is heard whenever the client reads.
     pub fn turn_away(self, why: &str) {
         let error = CodedError::new(ErrorCode::LimitExceeded, why);
-        let _ = self
-            .wire
-            .inner()
-            .try_write(&crate::connection::encode(&crate::dispatch::error(None, None, error)));
-        tracing::warn!(pid = self.pid, "a client was turned away: {why}");
+        let bytes = crate::connection::encode(&crate::dispatch::error(None, None, error));
+        // Tried whatever the runtime says: of a socket this fresh it knows nothing yet.
+        let _ = rustix::io::write(&*self.wire, &bytes);
+        tracing::warn!("a client was turned away: {why}");
     }
 }
 
@@ -116,7 +126,10 @@ impl Door {
             }
             let pid = creds.pid();
             let Stream::UdSocket(stream) = stream;
-            return Ok(Visitor { wire: Arc::new(stream), pid });
+            let socket = std::os::unix::net::UnixStream::from(OwnedFd::try_from(stream)?);
+            let wire = Wire::Lines(tokio::net::UnixStream::from_std(socket)?);
+            let source = wire.source();
+            return Ok(Visitor { wire: Arc::new(wire), source, peer: Peer::Process(pid) });
         }
     }
 
@@ -138,13 +151,4 @@ impl Door {
             tracing::warn!(%error, "the socket stays behind");
         }
     }
-}
-
-/// Whether the other end is closed altogether, and not only for writing.
-pub fn hung_up(wire: &Wire) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(wire.inner(), PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&now)).is_ok()
-        && fds.iter().any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
 }

@@ -23,6 +23,8 @@ mod rules;
 mod server;
 mod shell;
 mod signals;
+mod web;
+mod wire;
 mod worktree;
 mod writer;
 

@@ -12,7 +12,9 @@ use crate::{
     git::Git,
     instance::Instance,
     listen::Door,
-    paths, rules, shell, worktree,
+    paths, rules, shell,
+    web::Web,
+    worktree,
 };
 use anyhow::Context;
 use std::{
@@ -71,6 +73,8 @@ pub struct Server {
     pub applying: tokio::sync::Mutex<()>,
     /// Turns at reading pages from the store.
     pub pages: tokio::sync::Semaphore,
+    /// The web.
+    pub web: Web,
     /// Runs git.
     pub git: Git,
     /// Turns at worktrees.
@@ -147,6 +151,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         path,
         agents: config.agents,
         environment: environment.clone(),
+        web: Web::new(dir.root(), config.web.port, config.web.hosts),
         git,
         worktrees: tokio::sync::Mutex::default(),
         dir,
@@ -184,6 +189,9 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         );
         stop.cancel();
     });
+    if config.web.enabled || server.web.was_on() {
+        tokio::spawn(serve_web(server.clone()));
+    }
     tokio::spawn(crate::signals::watch(server.clone()));
     tokio::spawn(crate::attention::watch(server.clone(), config.attention));
     let (connections, door) = accept(&server, door, descriptors.connections()).await;
@@ -191,7 +199,8 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     tracing::info!("stopping");
     points::hit(Point::StopBegun);
     connections.close();
-    if tokio::time::timeout(FAREWELL, connections.wait()).await.is_err() {
+    let (said, ()) = tokio::join!(tokio::time::timeout(FAREWELL, connections.wait()), server.web.close());
+    if said.is_err() {
         tracing::warn!("some connections did not take their goodbye");
     }
     if server.stop_agents.load(Ordering::Acquire) {
@@ -223,6 +232,15 @@ fn look_around(server: &Server, unclean: bool) {
         }
     }
     server.problems.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+}
+
+/// Serves the web from the start on; that it cannot be is a problem to be told, not a reason to serve nobody.
+async fn serve_web(server: Arc<Server>) {
+    if let Err(error) = server.web.start(&server, None).await {
+        tracing::warn!("{error:#}");
+        let problem = format!("the web is not served: {error:#}");
+        server.problems.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+    }
 }
 
 /// Where the embedded agent keeps what outlives its processes.

@@ -5,16 +5,18 @@
 //! takes nothing holds the rest of one line: its cursor says what to read again.
 
 use crate::{
-    budget::{DEADLINE, LAST_ANSWERS, NOTICES, PATIENCE, SHARE},
+    budget::{DEADLINE, LAST_ANSWERS, NOTICES, PATIENCE, PULSE, SHARE},
     connection::{Answer, Connection, Subscription, encode, lock},
-    listen::Wire,
     outlet::{self, Failed, Rest},
     server::Server,
+    web::frames,
+    wire::Wire,
 };
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use tokio::{task::JoinHandle, time::Instant};
 use vibes_core::{
@@ -75,6 +77,15 @@ impl Ahead {
     }
 }
 
+impl End {
+    fn of(failed: Failed) -> Self {
+        match failed {
+            Failed::Gone => Self::Quiet,
+            Failed::Stuck(rest) => Self::Stuck(rest.line),
+        }
+    }
+}
+
 /// Reads a page from the store, in turn with everybody else's.
 async fn read(
     server: Arc<Server>,
@@ -93,19 +104,55 @@ pub(crate) async fn write(connection: &Arc<Connection>, send: &Wire) {
         Ok(end) | Err(end) => end,
     };
     let (line, reason) = match end {
-        End::Quiet => return,
+        End::Quiet => {
+            let fault = if connection.is_faulty() { "what was sent cannot be followed" } else { "" };
+            let last = match connection.between() {
+                Some(answer) => answer,
+                None if send.is_web() => frames::close(fault),
+                None => return,
+            };
+            return outlet::part(send, Vec::new(), last);
+        }
         End::Told(reason) => (Vec::new(), reason),
         End::Stuck(_) if connection.over.is_cancelled() => return,
         End::Stuck(line) => (line, connection.ending().unwrap_or("slow")),
     };
     let closing = Message::Closing { reason: reason.to_owned(), resume_from: connection.cursors() };
-    outlet::part(send, line, encode(&closing));
+    let (mut pieces, _) = send.framed(vec![encode(&closing)]);
+    pieces.extend(send.is_web().then(|| frames::close(reason)));
+    outlet::part(send, line, pieces.concat().into());
+}
+
+/// When a sign of life is asked for next, and how long a client may give none.
+struct Beat {
+    every: Duration,
+    dead: Duration,
+    due: Option<Instant>,
+}
+
+impl Beat {
+    fn new(every: Duration, dead: Duration) -> Self {
+        Self { every, dead, due: None }
+    }
+
+    /// Whether one is due now.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = *self.due.get_or_insert(now + self.every);
+        if due <= now {
+            self.due = Some(now + self.every);
+        }
+        due <= now
+    }
 }
 
 async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
-    let mut next_ping: Option<Instant> = None;
     let mut ahead = Ahead::default();
+    let mut asked_for: Option<Beat> = None;
+    let mut pulse = send.is_web().then(|| Beat::new(PULSE, PULSE * 2));
     loop {
+        if let Some(between) = connection.between() {
+            tell_rest(connection, send, between).await?;
+        }
         // Taken before the notices are looked at: what an answer is the end of (a kill, a handing over) was posted
         // before it, and is told before it.
         let ready = std::mem::take(&mut *lock(&connection.answers));
@@ -116,14 +163,19 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
         wrote |= answers(connection, send, ready).await?;
         wrote |= records(connection, send, &mut ahead).await?;
         if let Some(every) = connection.who().heartbeat {
-            let now = Instant::now();
-            if now.duration_since(*lock(&connection.heard)) > every * 3 {
+            asked_for.get_or_insert_with(|| Beat::new(every, every * 3));
+        }
+        let now = Instant::now();
+        let silent = now.duration_since(*lock(&connection.heard));
+        for (beat, is_pulse) in [(&mut asked_for, false), (&mut pulse, true)] {
+            let Some(beat) = beat else { continue };
+            if silent > beat.dead {
                 return Ok(End::Told("silent"));
             }
-            let due = *next_ping.get_or_insert(now + every);
-            if due <= now {
-                next_ping = Some(now + every);
-                tell(connection, send, vec![encode(&Message::Ping {})]).await?;
+            match (beat.is_due(now), is_pulse) {
+                (true, true) => tell_rest(connection, send, frames::ping()).await?,
+                (true, false) => tell(connection, send, vec![encode(&Message::Ping {})]).await?,
+                (false, _) => {}
             }
         }
         if let Some(reason) = connection.ending() {
@@ -138,21 +190,24 @@ async fn rounds(connection: &Arc<Connection>, send: &Wire) -> Result<End, End> {
         }
         // Nobody waits for it any more.
         ahead = Ahead::default();
-        let timer = next_ping.unwrap_or_else(Instant::now);
+        let next = [&asked_for, &pulse].into_iter().flatten().filter_map(|beat| beat.due).min();
+        let timer = next.unwrap_or_else(Instant::now);
         tokio::select! {
             () = connection.wake.notified() => {}
             () = connection.ended() => {}
-            () = tokio::time::sleep_until(timer), if next_ping.is_some() => {}
+            () = tokio::time::sleep_until(timer), if next.is_some() => {}
         }
     }
 }
 
 /// Writes lines; a client that takes nothing for the length of the deadline is closed.
 async fn tell(connection: &Connection, send: &Wire, pieces: Vec<Bytes>) -> Result<(), End> {
-    outlet::offer(connection, send, pieces, DEADLINE).await.map_err(|failed| match failed {
-        Failed::Gone => End::Quiet,
-        Failed::Stuck(rest) => End::Stuck(rest.line),
-    })
+    outlet::offer(connection, send, pieces, DEADLINE).await.map_err(End::of)
+}
+
+/// The same of what stands as it is to stand on the socket.
+async fn tell_rest(connection: &Connection, send: &Wire, rest: Bytes) -> Result<(), End> {
+    outlet::offer_rest(connection, send, rest, DEADLINE).await.map_err(End::of)
 }
 
 /// Records of one session that are due.
@@ -186,7 +241,7 @@ async fn stream(
             *ahead = Ahead::default();
             advance(connection, &id, last - lines, epoch);
             let _held = connection.server.memory.hold(line.len());
-            tell(connection, send, vec![line.into()]).await?;
+            tell_rest(connection, send, line.into()).await?;
         }
     }
     Ok(())
@@ -235,13 +290,13 @@ async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
     let (pieces, cursor): (Vec<Bytes>, u64) = match board.after(connection.board.load(Ordering::Acquire)) {
         Posted::Notices(fresh, cursor) => {
             let behind = fresh.len().saturating_sub(NOTICES) as u64;
-            let some = fresh.iter().take(NOTICES).map(|notice| encode(&message(notice, me)));
-            (some.collect(), cursor - behind)
+            let some = fresh.iter().take(NOTICES).filter(|notice| connection.reaches(&about(notice)));
+            (some.map(|notice| encode(&message(notice, me))).collect(), cursor - behind)
         }
         // The ring has moved on; the list holds the same truth.
         Posted::Missed(cursor) => {
             let all = connection.server.sessions.awake();
-            let living = all.iter().filter(|info| !info.state.is_ended());
+            let living = all.iter().filter(|info| !info.state.is_ended() && connection.reaches(&info.id));
             let updated = living.map(|info| encode(&Message::SessionUpdated { session: owned_by(info, me) }));
             (updated.collect(), cursor)
         }
@@ -257,6 +312,13 @@ async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
 
 fn owned_by(info: &SessionInfo, me: ClientId) -> SessionInfo {
     SessionInfo { is_owner: info.owner_id == Some(me), ..info.clone() }
+}
+
+fn about(notice: &Notice) -> SessionId {
+    match notice {
+        Notice::Created(info) | Notice::Updated(info) => info.id,
+        Notice::Removed(session_id, _) | Notice::Ownership(session_id, _) => *session_id,
+    }
 }
 
 fn message(notice: &Notice, me: ClientId) -> Message {

@@ -46,8 +46,10 @@ codes! {
     ReadOnly = "READ_ONLY",
     /// Only the owner may do this.
     NotOwner = "NOT_OWNER",
-    /// The client runs inside a session's agent.
+    /// The client runs inside a session's agent, or its token does not reach this far.
     Forbidden = "FORBIDDEN",
+    /// The web does not know the client: no token, or one that is not good any more.
+    Unauthorized = "UNAUTHORIZED",
     /// The metadata changed since the version this change was based on.
     VersionConflict = "VERSION_CONFLICT",
     /// Somebody answered before.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: serialisable, comparable, free of behaviour beyond their own shape.
 
+pub mod access;
 pub mod content;
 pub mod error;
 pub mod fact;
@@ -11,6 +12,7 @@ pub mod rule;
 pub mod session;
 pub mod turn;
 
+pub use access::{Access, AuditEntry, TokenInfo};
 pub use error::{CodedError, ErrorCode};
 pub use fact::{Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};

@@ -2,12 +2,12 @@
 
 use crate::model::{
     ClientId, CostSum, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
-    SessionRule, TurnInfo, Verdict, Worktree,
+    SessionRule, TokenInfo, TurnInfo, Verdict, Worktree,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub use crate::model::{Member, QueuedPrompt};
+pub use crate::model::{AuditEntry, Member, QueuedPrompt};
 
 /// Limits a client should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -357,6 +357,52 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         saved: Option<String>,
     },
+    /// Answers `web`.
+    Web {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// Whether it is served.
+        running: bool,
+        /// Its address: `http://127.0.0.1:7432`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
+        /// Lets one browser in, once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        /// Until when, in seconds since the Unix epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code_expires_at: Option<i64>,
+        /// Other names that it answers to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<String>,
+    },
+    /// Answers `create_token`.
+    TokenCreated {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// What proves it; told here and never again.
+        secret: String,
+        /// The token.
+        token: TokenInfo,
+    },
+    /// Answers `list_tokens`.
+    Tokens {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The tokens, the newest first.
+        tokens: Vec<TokenInfo>,
+    },
+    /// Answers `list_audit`.
+    Audit {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// What was done, the newest first.
+        entries: Vec<AuditEntry>,
+    },
     /// Answers `list_agents`.
     Agents {
         /// The request.
@@ -468,7 +514,7 @@ pub enum Message {
     },
     /// The daemon closes the connection.
     Closing {
-        /// `slow`, `shutdown`, `replaced`, `silent`.
+        /// `slow`, `shutdown`, `replaced`, `silent`, `revoked`.
         reason: String,
         /// The last record sent, per session.
         resume_from: BTreeMap<SessionId, Cursor>,
@@ -498,6 +544,10 @@ impl Message {
             | Self::Costs { request_id, .. }
             | Self::Worktree { request_id, .. }
             | Self::Agents { request_id, .. }
+            | Self::Web { request_id, .. }
+            | Self::TokenCreated { request_id, .. }
+            | Self::Tokens { request_id, .. }
+            | Self::Audit { request_id, .. }
             | Self::DaemonStatus { request_id, .. }
             | Self::Ok { request_id }
             | Self::Error { request_id, .. }

@@ -3,7 +3,9 @@
 //! Invariant: whatever a line holds, reading it gives a request or a refusal that names the fault; it never panics
 //! and never guesses.
 
+pub mod access;
 pub mod message;
+pub mod parts;
 pub mod request;
 
 pub use crate::model::{CodedError, ErrorCode};

@@ -5,52 +5,60 @@
 
 use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
+pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
+pub use super::parts::{After, Content};
 pub use crate::model::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// The bodies of requests: what one may have.
+macro_rules! requests_elsewhere {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fmeta:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
+
+        impl From<$name> for crate::wire::Request {
+            fn from(body: $name) -> Self { Self::$name(body) }
+        })*
+    };
+}
+
+pub(crate) use requests_elsewhere;
+
 macro_rules! requests {
-    ($($(#[$doc:meta])* $tag:literal $name:ident { $($(#[$fmeta:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
+    (
+        $($(#[$doc:meta])* $tag:literal $name:ident { $($fields:tt)* })*
+        elsewhere { $($(#[$other_doc:meta])* $other_tag:literal $other:ident,)* }
+    ) => {
         /// A request. The wire tag `type` is the snake_case of the variant.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "type")]
         pub enum Request {
             $($(#[$doc])* #[serde(rename = $tag)] $name($name),)*
+            $($(#[$other_doc])* #[serde(rename = $other_tag)] $other($other),)*
         }
 
-        $($(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        pub struct $name { $($(#[$fmeta])* pub $field: $ty,)* }
-
-        impl From<$name> for Request {
-            fn from(body: $name) -> Self { Request::$name(body) }
-        })*
+        requests_elsewhere! { $($(#[$doc])* $name { $($fields)* })* }
 
         impl Request {
             /// The wire names of all requests.
-            pub const TYPES: &[&str] = &[$($tag),*];
+            pub const TYPES: &[&str] = &[$($tag,)* $($other_tag,)*];
 
             /// The wire name of this request.
             pub fn type_name(&self) -> &'static str {
-                match self { $(Self::$name(_) => $tag,)* }
+                match self { $(Self::$name(_) => $tag,)* $(Self::$other(_) => $other_tag,)* }
             }
 
             /// Reads the body of a request of the given type: `None` when the type is unknown, an error that names
             /// the offending field when the shape is wrong.
             pub fn read(kind: &str, line: &[u8]) -> Option<Result<Self, String>> {
                 match kind {
-                    $($tag => {
-                        let mut json = serde_json::Deserializer::from_slice(line);
-                        Some(serde_path_to_error::deserialize::<_, $name>(&mut json)
-                            .map(Self::$name)
-                            .map_err(|error| match error.path().to_string().as_str() {
-                                "." => error.inner().to_string(),
-                                path => format!("{path}: {}", error.inner()),
-                            }))
-                    })*
+                    $($tag => Some(body(line).map(Self::$name)),)*
+                    $($other_tag => Some(body(line).map(Self::$other)),)*
                     _ => None,
                 }
             }
@@ -58,70 +66,13 @@ macro_rules! requests {
     };
 }
 
-/// Where a subscription begins: after this record, or at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum After {
-    /// After the record with this number; 0 is the start.
-    Seq(Seq),
-    /// Only what comes from now on.
-    #[default]
-    End,
-}
-
-#[cfg(feature = "schema")]
-impl schemars::JsonSchema for After {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "After".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "description": "Where a subscription begins: after the record with this number (0 is the start), or at the end.",
-            "oneOf": [{"type": "integer", "minimum": 0}, {"const": "end"}]
-        })
-    }
-}
-
-impl Serialize for After {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Seq(seq) => serializer.serialize_u64(*seq),
-            Self::End => serializer.serialize_str("end"),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for After {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) if text == "end" => Ok(Self::End),
-            Value::Number(number) if number.is_u64() => Ok(Self::Seq(number.as_u64().unwrap_or_default())),
-            other => Err(serde::de::Error::custom(format!(
-                "expected a record number (0 or more) or \"end\", got {other}"
-            ))),
-        }
-    }
-}
-
-/// The content of a prompt: plain text or ACP content blocks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
-pub enum Content {
-    /// Plain text.
-    Text(String),
-    /// ACP content blocks.
-    Blocks(Vec<Value>),
-}
-
-impl Content {
-    /// As ACP content blocks.
-    pub fn into_blocks(self) -> Vec<Value> {
-        match self {
-            Self::Text(text) => vec![serde_json::json!({"type": "text", "text": text})],
-            Self::Blocks(blocks) => blocks,
-        }
-    }
+/// Reads a body; the error names the field.
+fn body<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, String> {
+    let mut json = serde_json::Deserializer::from_slice(line);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| match error.path().to_string().as_str() {
+        "." => error.inner().to_string(),
+        path => format!("{path}: {}", error.inner()),
+    })
 }
 
 /// How much more than this very request is to be allowed. Empty: nothing more.
@@ -650,6 +601,18 @@ requests! {
     "ping" Ping {}
     /// Answers the daemon's ping.
     "pong" Pong {}
+    elsewhere {
+        /// Serves the web, or tells about it.
+        "web" Web,
+        /// Makes a token for the web.
+        "create_token" CreateToken,
+        /// Lists the tokens.
+        "list_tokens" ListTokens,
+        /// Takes a token back.
+        "revoke_token" RevokeToken,
+        /// Tells who did what over the web.
+        "list_audit" ListAudit,
+    }
 }
 
 impl UpdateSession {

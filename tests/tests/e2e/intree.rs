@@ -20,6 +20,8 @@ const READS: &[&str] = &[
     "list_approvals",
     "list_turns",
     "get_costs",
+    "list_tokens",
+    "list_audit",
     "ping",
     "pong",
 ];

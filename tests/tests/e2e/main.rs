@@ -53,6 +53,7 @@ mod store;
 mod terminal;
 mod torture;
 mod ttl;
+mod web;
 mod window;
 mod wire;
 mod worktree;

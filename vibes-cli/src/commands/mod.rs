@@ -18,6 +18,7 @@ mod runs;
 mod send;
 mod simple;
 mod wait;
+mod web;
 mod worktree;
 
 pub(crate) use answer::{for_session, response as permission_response};
@@ -55,6 +56,10 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Rules(verb) => rules::run(&verb),
         Command::Approvals(verb) => approvals::run(&verb),
         Command::Costs(args) => costs::run(&args),
+        Command::Web(args) => web::web(&args),
+        Command::Token(verb) => web::token(&verb),
+        Command::Share(args) => web::share(&args),
+        Command::Audit(args) => web::audit(&args),
         Command::Agents(args) => inspect::agents(args.json),
         Command::Acp(args) => acp::serve_editor(&args),
         Command::Agent(AgentVerb::Replay(args)) => acp::replay(&args),

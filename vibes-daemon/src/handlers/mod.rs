@@ -4,4 +4,5 @@ pub mod daemon;
 pub mod rules;
 pub mod session;
 pub mod turns;
+pub mod web;
 pub mod worktree;

@@ -97,7 +97,7 @@ fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, 
             info.id.to_string().starts_with(text.as_str())
                 || hay.into_iter().flatten().any(|hay| hay.to_lowercase().contains(text.as_str()))
         });
-        in_states && in_agent && in_text
+        in_states && in_agent && in_text && connection.reaches(&info.id)
     };
     let place = |cursor: &String| {
         let (ms, id) = cursor.split_once(':')?;
@@ -122,8 +122,10 @@ fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, 
     let own =
         |info: &Arc<SessionInfo>| SessionInfo { is_owner: info.owner_id == Some(me), ..(**info).clone() };
     let sessions = listing.sessions.iter().map(own).collect();
-    let warnings = lock(&connection.server.problems).clone();
-    let ended = u32::try_from(listing.ended).unwrap_or(u32::MAX);
+    // Who may see one session is told nothing of the others.
+    let alone = connection.guest.as_ref().is_some_and(|guest| guest.token.session_id.is_some());
+    let warnings = if alone { Vec::new() } else { lock(&connection.server.problems).clone() };
+    let ended = if alone { 0 } else { u32::try_from(listing.ended).unwrap_or(u32::MAX) };
     Message::SessionList { request_id, sessions, warnings, ended, next_cursor }
 }
 

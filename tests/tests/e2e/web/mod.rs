@@ -1,0 +1,6 @@
+//! The web: its wall, its tokens, its routes, its socket.
+
+mod routes;
+mod socket;
+mod tokens;
+mod wall;

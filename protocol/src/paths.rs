@@ -45,6 +45,11 @@ impl StateDir {
         self.0.join("vibes.db")
     }
 
+    /// The search index; made from the store, and made again where it is not.
+    pub fn search(&self) -> PathBuf {
+        self.0.join("search.db")
+    }
+
     /// A UUID that tells this state directory from every other one.
     pub fn state_id(&self) -> PathBuf {
         self.0.join("state-id")

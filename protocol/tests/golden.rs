@@ -62,7 +62,7 @@ macro_rules! messages {
 
 messages! {
     Welcome = "welcome", SessionList = "session_list", SessionCreated = "session_created", Session = "session",
-    Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Agents = "agents", Worktree = "worktree",
+    Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Agents = "agents", Worktree = "worktree", SearchResults = "search_results",
     Web = "web", TokenCreated = "token_created", Tokens = "tokens", Audit = "audit",
     DaemonStatus = "daemon_status", Ok = "ok", Error = "error", Pong = "pong", Ping = "ping",
     SessionNotification = "session_notification", SessionUpdated = "session_updated",

@@ -3,10 +3,12 @@
 //! Invariant: a session verb is declared once and has both spellings, `vibes X` and `vibes sessions X`.
 
 mod life;
+mod search;
 mod verb;
 mod web;
 
 pub(crate) use life::{Ttl, UpdateArgs};
+pub(crate) use search::*;
 pub(crate) use verb::*;
 pub(crate) use web::*;
 
@@ -92,6 +94,9 @@ pub(crate) enum Command {
     Share(ShareArgs),
     /// Who did what over the web
     Audit(AuditArgs),
+    /// Find words in everything that was said and done
+    #[command(after_help = SEARCH_HELP)]
+    Search(SearchArgs),
     /// List the agents that can be started
     Agents(JsonArgs),
     /// Serve an editor: an agent of the Agent Client Protocol on standard input and output

@@ -17,6 +17,7 @@ mod place;
 mod render;
 mod sanitize;
 mod screen;
+mod target;
 mod ui;
 
 use clap::Parser as _;

@@ -15,6 +15,7 @@ pub mod ownership;
 pub mod prices;
 pub mod redact;
 pub mod rules;
+pub mod search;
 pub mod session;
 pub mod sessions;
 

@@ -7,10 +7,12 @@ mod find;
 mod keep;
 mod past;
 mod registry;
+mod seek;
 mod strangers;
 mod sweep;
 
 pub use find::{Listing, Wanted};
+pub use seek::{Seek, Sightings};
 pub use sweep::{AWAKE, Keeping};
 
 use crate::{

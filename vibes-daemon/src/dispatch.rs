@@ -5,7 +5,7 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{daemon, rules, session, turns, web, worktree},
+    handlers::{daemon, rules, search, session, turns, web, worktree},
     web::{access, audit},
 };
 use std::{pin::Pin, sync::Arc};
@@ -70,6 +70,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::ListApprovals(_)
         | Request::ListTurns(_)
         | Request::GetCosts(_)
+        | Request::Search(_)
         | Request::Ping(_)
         | Request::Pong(_) => None,
         // Joining to read changes nothing; joining to write would make an owner of it.
@@ -88,6 +89,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::CreateToken(_)
         | Request::RevokeToken(_)
         | Request::StopDaemon(_)
+        | Request::RebuildSearch(_)
         | Request::ApplyRules(_) => Some(""),
         Request::Input(body) => Some(&body.session_id),
         Request::EditInput(body) => Some(&body.session_id),
@@ -222,6 +224,8 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::ListApprovals(body) => rules::log(connection, r, body),
         Request::ListTurns(body) => turns::list(connection, r, body),
         Request::GetCosts(body) => turns::costs(connection, r, body),
+        Request::Search(body) => search::search(connection, r, body),
+        Request::RebuildSearch(_) => search::rebuild(connection, r),
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => session::get(connection, r, &body.session_id),
         Request::ReadRecords(body) => session::read(connection, r, body),

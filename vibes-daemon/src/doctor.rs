@@ -14,6 +14,7 @@ use vibes_core::{
     agent::{launch::Yard, link, place},
     host,
     journal::{self, StoreError},
+    search,
     session::persist,
 };
 
@@ -64,6 +65,17 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
             }
             Err(error) => say(false, format!("store: {error}")),
         }
+    }
+    match search::check(&dir.search()) {
+        Ok(None) if dir.search().exists() => say(true, "the search index is sound".to_owned()),
+        Ok(None) => say(true, "there is no search index; the daemon makes one".to_owned()),
+        Ok(Some(why)) => say(
+            false,
+            format!(
+                "the search index cannot be used ({why}): `vibes search --rebuild`, or the next start, makes it anew"
+            ),
+        ),
+        Err(error) => say(false, format!("search index: {error}")),
     }
     for entry in std::fs::read_dir(dir.root())?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -31,6 +31,7 @@ use vibes_core::{
     clock, host,
     journal::{self, Reader, Writer},
     points::{self, Point},
+    search::Search,
     session::task::Environment,
     sessions::{AWAKE, Parts, Sessions},
 };
@@ -49,6 +50,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Server {
     /// All sessions.
     pub sessions: Sessions,
+    /// The index of what was said in them.
+    pub search: Search,
     /// All clients.
     pub clients: Clients,
     /// Agents by name.
@@ -143,10 +146,12 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     problems.extend(recovered.told);
     clients.remember(recovered.clients);
     place.is_unchanged()?;
+    let search = Search::start(&dir.search(), sessions.reader().clone(), writer.clone(), epoch)?;
     let door = Door::bind(&dir.socket())?;
     points::hit(Point::BindDone);
     let server = Arc::new(Server {
         sessions,
+        search,
         clients,
         path,
         agents: config.agents,
@@ -207,6 +212,8 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         server.sessions.stop_agents().await;
     }
     server.sessions.let_go().await;
+    let search = server.clone();
+    let _ = tokio::task::spawn_blocking(move || search.search.stop()).await;
     points::hit(Point::StopLetGo);
     let closed = writer.close().await;
     points::hit(Point::StopClosed);

@@ -119,6 +119,16 @@ points! {
     PurgeSlice = "purge.slice",
     /// All of them are, and what was left of them in the log; the store still names it.
     PurgeLog = "purge.log",
+    /// Documents of the search index are made, and nothing of them is written.
+    IndexBegin = "index.begin",
+    /// They are written, and that is not committed.
+    IndexWritten = "index.written",
+    /// It is.
+    IndexCommitted = "index.committed",
+    /// Some documents of a session are forgotten, and that is not committed.
+    IndexForgets = "index.forgets",
+    /// Some of what is left of forgotten documents is removed.
+    IndexScrubs = "index.scrubs",
     /// The daemon has begun to stop.
     StopBegun = "stop.begun",
     /// It let go of its sessions.

@@ -335,6 +335,21 @@ pub enum Message {
         /// The sums: days and weeks in their order, all else the dearest first.
         costs: Vec<CostSum>,
     },
+    /// Answers `search`.
+    SearchResults {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// What was found.
+        hits: Vec<super::search::SearchHit>,
+        /// Asks for the next page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_cursor: Option<String>,
+        /// How many records are in the index.
+        indexed: u64,
+        /// How many are known that are not in it yet.
+        behind: u64,
+    },
     /// Answers `worktree`.
     Worktree {
         /// The request.
@@ -542,6 +557,7 @@ impl Message {
             | Self::Approvals { request_id, .. }
             | Self::Turns { request_id, .. }
             | Self::Costs { request_id, .. }
+            | Self::SearchResults { request_id, .. }
             | Self::Worktree { request_id, .. }
             | Self::Agents { request_id, .. }
             | Self::Web { request_id, .. }

@@ -7,6 +7,7 @@ pub mod access;
 pub mod message;
 pub mod parts;
 pub mod request;
+pub mod search;
 
 pub use crate::model::{CodedError, ErrorCode};
 pub use message::Message;

@@ -7,6 +7,7 @@ use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
 pub use super::parts::{After, Content};
+pub use super::search::{RebuildSearch, Search, SearchOrder};
 pub use crate::model::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -612,6 +613,10 @@ requests! {
         "revoke_token" RevokeToken,
         /// Tells who did what over the web.
         "list_audit" ListAudit,
+        /// Looks for words in everything that was said and done.
+        "search" Search,
+        /// Makes the search index anew.
+        "rebuild_search" RebuildSearch,
     }
 }
 

@@ -23,6 +23,7 @@ mod recovery;
 mod relay;
 mod replay;
 mod report;
+mod search;
 mod stage;
 mod store;
 
@@ -37,7 +38,7 @@ struct Plan {
     rounds: usize,
     /// How many live sessions F6 and F8 hold.
     sessions: usize,
-    /// How many records F3 and F8 store, and F10 a thousandth of them in each session.
+    /// How many records F3 and F8 store, F10 a thousandth of them in each session, and F13 ten times as many.
     records: u64,
     json: PathBuf,
 }
@@ -45,7 +46,7 @@ struct Plan {
 /// One figure: its name, and what takes it.
 type Figure = (&'static str, fn(&Plan, &mut Report));
 
-const FIGURES: [Figure; 11] = [
+const FIGURES: [Figure; 12] = [
     ("F1", fanout::measure),
     ("F2", latency::measure),
     ("F3", replay::measure),
@@ -57,6 +58,7 @@ const FIGURES: [Figure; 11] = [
     ("F9", ingest::measure),
     ("F10", growth::measure),
     ("F12", overhead::measure),
+    ("F13", search::measure),
 ];
 
 fn plan(arguments: impl Iterator<Item = String>) -> Result<Plan, String> {

@@ -43,6 +43,7 @@ mod rules;
 mod rules_crash;
 mod runner_files;
 mod scarce;
+mod search;
 mod secrets;
 mod session;
 mod shell;

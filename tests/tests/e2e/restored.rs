@@ -7,11 +7,11 @@ use std::fs;
 use vibes_tests::{TestEnv, eventually, oracle, processes};
 
 /// The store's files and its seal, to be put back later.
-fn copied(env: &TestEnv) -> [Option<Vec<u8>>; 3] {
+pub(super) fn copied(env: &TestEnv) -> [Option<Vec<u8>>; 3] {
     ["", "-wal", "-seal"].map(|suffix| fs::read(format!("{}{suffix}", env.state().store().display())).ok())
 }
 
-fn put_back(env: &TestEnv, copy: [Option<Vec<u8>>; 3]) {
+pub(super) fn put_back(env: &TestEnv, copy: [Option<Vec<u8>>; 3]) {
     for (suffix, bytes) in ["-shm", "", "-wal", "-seal"].into_iter().zip([None].into_iter().chain(copy)) {
         let path = format!("{}{suffix}", env.state().store().display());
         let _ = fs::remove_file(&path);

@@ -3,6 +3,7 @@
 //! Invariant: as in `args`, no behaviour; values are parsed here and judged elsewhere.
 
 use super::life::{Ttl, UpdateArgs, parse_ttl};
+use crate::target::Target;
 use clap::{Args, Subcommand, ValueEnum};
 use vibes_protocol::model::SessionState;
 
@@ -117,8 +118,12 @@ pub(crate) enum Verb {
     },
     /// Take ownership
     Take(OneArgs),
-    /// Show all that is known of a session
-    Show(OneJsonArgs),
+    /// Show all that is known of a session, or one of its records
+    #[command(after_help = "Examples:
+  vibes show api                 state, owner, directory, what was started, …
+  vibes show api@120             record 120
+  vibes show api@120 --json | jq .fact")]
+    Show(ShowArgs),
     /// Print the transcript
     Logs(LogsArgs),
     /// List the turns: prompt, outcome, tokens, cost, files
@@ -164,6 +169,15 @@ pub(crate) struct OneJsonArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Session, or `ID@RECORD` for one of its records
+    pub(crate) id: Target,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ListArgs {
     /// Print a JSON array
@@ -189,7 +203,7 @@ pub(crate) struct ListArgs {
     pub(crate) limit: Option<u32>,
 }
 
-fn parse_state(text: &str) -> Result<SessionState, String> {
+pub(super) fn parse_state(text: &str) -> Result<SessionState, String> {
     let name = match text {
         "needs-approval" | "waiting-permission" => "waiting_permission",
         name => name,
@@ -202,8 +216,8 @@ fn parse_state(text: &str) -> Result<SessionState, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct AttachArgs {
-    /// Session
-    pub(crate) id: String,
+    /// Session; `ID@RECORD` begins at that record
+    pub(crate) id: Target,
     /// Watch without typing; never own
     #[arg(long)]
     pub(crate) read_only: bool,
@@ -418,14 +432,14 @@ pub(crate) struct RunsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// Session
-    pub(crate) id: String,
+    /// Session; `ID@RECORD` begins with the turn of that record, and with --json at the record itself
+    pub(crate) id: Target,
     /// Go on with what comes, until the session ends
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Begin after this record
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
-    pub(crate) after: u64,
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) after: Option<u64>,
     /// Show thoughts whole, also on a terminal
     #[arg(long)]
     pub(crate) thoughts: bool,

@@ -80,11 +80,16 @@ pub(crate) struct Mode {
 
 pub(crate) fn attach(args: &AttachArgs) -> Outcome {
     let mut daemon = Daemon::here(Start::Auto)?;
-    let id = daemon.named(&args.id)?;
+    let id = daemon.named(&args.id.id)?;
     let (session, _, _) = daemon.session(&id)?;
+    let after = match (args.id.record_in(&session)?, args.after) {
+        (Some(_), Some(_)) => return Err(Failure::usage("ID@RECORD and --after both say where to begin")),
+        (Some(seq), None) => seq - 1,
+        (None, after) => after.unwrap_or(0),
+    };
     place::remember_session(daemon.dir(), session.id);
     let mode = Mode::here(args.read_only, false, args.thoughts);
-    run(&daemon, &session, args.after.unwrap_or(0), mode)
+    run(&daemon, &session, after, mode)
 }
 
 /// Attaches to a session that was just created.

@@ -240,6 +240,8 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::GetRules(_)
         | Request::TestRules(_)
         | Request::ListApprovals(_)
+        | Request::Search(_)
+        | Request::RebuildSearch(_)
         | Request::ListAgents(_)
         | Request::GetDaemonStatus(_)
         | Request::Ping(_) => true,

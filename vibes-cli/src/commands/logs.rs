@@ -9,20 +9,32 @@ use crate::error::{Failure, Outcome};
 use crate::render::conversation::{Conversation, Place};
 use crate::screen::{Plain, style};
 use crate::{place, ui};
-use vibes_protocol::model::{Seq, SessionId};
+use vibes_protocol::model::{Seq, SessionId, TurnInfo};
 use vibes_protocol::wire::Message;
 use vibes_protocol::wire::message::Record;
-use vibes_protocol::wire::request::ReadRecords;
+use vibes_protocol::wire::request::{ListTurns, ReadRecords};
+
+/// How many turns are asked for at once.
+const TURNS: u32 = 200;
+/// A turn that began so many records before the one that is meant is not shown from its start.
+const FAR: Seq = 1000;
+/// How many records before the first turn are shown.
+const NEAR: Seq = 20;
 
 pub(crate) fn run(args: &LogsArgs) -> Outcome {
     let mut daemon = Daemon::here(Start::Auto)?;
-    let id = daemon.named(&args.id)?;
+    let id = daemon.named(&args.id.id)?;
     let (session, _, _) = daemon.session(&id)?;
+    let mut after = match (args.id.record_in(&session)?, args.after) {
+        (Some(_), Some(_)) => return Err(Failure::usage("ID@RECORD and --after both say where to begin")),
+        (Some(seq), None) if args.json => seq - 1,
+        (Some(seq), None) => around(&mut daemon, session.id, seq)?,
+        (None, after) => after.unwrap_or(0),
+    };
     place::remember_session(daemon.dir(), session.id);
     let place = if args.follow { Place::Stream } else { Place::Page };
     let mut conversation = Conversation::new(style(&session.agent, None, place, args.thoughts));
     let mut screen = Plain::default();
-    let mut after = args.after;
     loop {
         let (records, head) = page(&mut daemon, session.id, after)?;
         for record in &records {
@@ -46,6 +58,28 @@ pub(crate) fn run(args: &LogsArgs) -> Outcome {
             return screen.end();
         }
         news(&mut daemon, session.id, None)?;
+    }
+}
+
+/// Where to begin so that a record is seen in its place: before the prompt of its turn, or right before it where that is
+/// far away.
+fn around(daemon: &mut Daemon, id: SessionId, seq: Seq) -> Outcome<Seq> {
+    let mut before = None;
+    loop {
+        let ask = ListTurns { session_id: id.to_string(), before, limit: Some(TURNS) };
+        let Message::Turns { turns, next_before, .. } = daemon.ask(ask)? else {
+            return Err(Failure::unexpected("list_turns"));
+        };
+        // The newest come first: the first that begins by then is the one. A prompt may have waited behind another turn.
+        let begins = |turn: &TurnInfo| turn.input_seq.min(turn.first_seq);
+        if let Some(turn) = turns.iter().find(|turn| begins(turn) <= seq) {
+            let begins = begins(turn);
+            return Ok(if seq - begins > FAR { seq } else { begins } - 1);
+        }
+        before = next_before;
+        if before.is_none() {
+            return Ok(seq.saturating_sub(NEAR));
+        }
     }
 }
 

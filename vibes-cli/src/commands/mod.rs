@@ -15,6 +15,7 @@ mod queue;
 mod rules;
 mod run;
 mod runs;
+mod search;
 mod send;
 mod simple;
 mod wait;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Token(verb) => web::token(&verb),
         Command::Share(args) => web::share(&args),
         Command::Audit(args) => web::audit(&args),
+        Command::Search(args) => search::run(&args),
         Command::Agents(args) => inspect::agents(args.json),
         Command::Acp(args) => acp::serve_editor(&args),
         Command::Agent(AgentVerb::Replay(args)) => acp::replay(&args),

@@ -10,6 +10,7 @@ pub(crate) mod list;
 pub(crate) mod markdown;
 pub(crate) mod permission;
 pub(crate) mod runs;
+pub(crate) mod search;
 pub(crate) mod sheet;
 pub(crate) mod spans;
 pub(crate) mod table;

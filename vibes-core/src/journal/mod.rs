@@ -22,7 +22,7 @@ mod writer;
 pub use erase::Farewell;
 pub use error::StoreError;
 pub use feed::{Feed, Pull, Slab};
-pub use reader::{Page, Reader, StoredSession};
+pub use reader::{Head, Page, Reader, Run, StoredSession};
 pub use schema::{Opened, check, note_damage, open};
 pub use spend::{By, Span, Spend, Spending, Spent};
 pub use tails::Tails;

@@ -2,6 +2,10 @@
 //!
 //! Invariant: a page is one statement, dropped before the page is handed out, so that no reader ever pins the log.
 
+mod behind;
+
+pub use behind::{Head, Run};
+
 use super::{
     By, Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, erase::ERASING, group,
     schema::note_damage, spend,
@@ -308,6 +312,11 @@ impl Reader {
             let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
             spend::sums(connection, by, (since, until), limit).map(Some)
         })
+    }
+
+    /// The moment that a word names, in milliseconds: see [`spend::moment`]. Blocking.
+    pub fn moment(&self, word: &str, after: bool) -> Result<Option<i64>, StoreError> {
+        self.with(|connection| spend::moment(connection, word, after))
     }
 
     /// Number and id of every session. Blocking.

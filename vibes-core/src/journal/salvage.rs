@@ -41,6 +41,9 @@ pub(super) fn beside(store: &Path, suffix: &str) -> PathBuf {
     store.with_file_name(name)
 }
 
+/// What is made from the store and lies beside it.
+const INDEX: &str = "search.db";
+
 /// A salvage that was cut short: where the old store lies.
 pub(super) fn unfinished(store: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(store.parent()?).ok()?;
@@ -80,6 +83,10 @@ pub(super) fn salvage(store: &Path, why: &str, now_ms: i64) -> Result<String, St
         into.close().map_err(|(_, error)| error)?;
         fs::File::open(&fresh)?.sync_all()?;
         fs::rename(&fresh, store)?;
+    }
+    // It tells of records that may be lost now.
+    for suffix in ["", "-wal", "-shm"] {
+        gone(&parent.join(format!("{INDEX}{suffix}")))?;
     }
     let aside = new_dir(parent, "corrupt", now_ms)?;
     fs::rename(&old, &aside)?;

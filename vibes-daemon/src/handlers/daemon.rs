@@ -131,6 +131,7 @@ pub fn status(connection: &Arc<Connection>, request_id: Option<String>) -> Answe
             problems: lock(&server.problems)
                 .iter()
                 .cloned()
+                .chain(server.search.told())
                 .chain(server.sessions.trouble().map(|trouble| trouble.to_string()))
                 .chain(hindered)
                 .collect(),

@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod rules;
+pub mod search;
 pub mod session;
 pub mod turns;
 pub mod web;

@@ -479,6 +479,7 @@ pub fn delete(connection: &Arc<Connection>, request_id: RequestId, session_id: &
     let caller = connection.caller();
     let deleted = handle.ask(&caller, Command::Delete, None);
     let purged = handle.ask(&caller, Command::Purge(None), None);
+    let server = connection.server.clone();
     later(async move {
         let (deleted, purged) = (deleted.await, purged.await);
         // One that was deleted already is not deleted twice; one that cannot be deleted says why it is not purged.
@@ -486,6 +487,9 @@ pub fn delete(connection: &Arc<Connection>, request_id: RequestId, session_id: &
             Err(why) if why.code == ErrorCode::InvalidState => deleted.and(Err(why)),
             purged => purged,
         };
+        if reply.is_ok() {
+            server.search.look_everywhere();
+        }
         said(request_id, handle.id, reply).into()
     })
 }

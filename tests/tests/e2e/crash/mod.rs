@@ -19,6 +19,7 @@ mod panics;
 mod purge;
 mod races;
 mod runner;
+mod search;
 mod sweep;
 mod work;
 mod worktree;
@@ -32,6 +33,7 @@ fn every_point_has_its_test() {
         include_str!("daemon.rs"),
         include_str!("purge.rs"),
         include_str!("runner.rs"),
+        include_str!("search.rs"),
         include_str!("worktree.rs")
     );
     let untested = points::ALL.iter().filter(|point| !tests.contains(&format!("Point::{point:?})")));

@@ -70,6 +70,19 @@ describe("the page", () => {
     await until(second, () => document.querySelector("a.session.current .own") !== null);
   });
 
+  it("answers from the inbox without becoming the owner", async (house) => {
+    const id = await house.session("aside", "shell", "echo from-aside");
+    const page = await house.page();
+    await page.locator(`a.session[href="#/s/${id}"]`).waitFor();
+    await page.locator('[aria-label^="Approvals"]').first().click();
+    await page.locator('.inbox-item button:has-text("Allow")').first().click();
+    await page.locator(".page-body .empty").waitFor();
+    await house.vibes("wait", id, "--until", "idle");
+    assert.equal(JSON.parse(await house.vibes("show", id, "--json")).owner_id, null);
+    await open(page, id);
+    await until(page, () => /from-aside/.test(document.querySelector(".is-message")?.innerText ?? ""));
+  });
+
   it("misses no word and doubles none when the daemon is killed in the middle of a turn", async (house) => {
     const page = await house.page();
     const id = await house.session("stream", "fake", "chunks 400 8 15000 W");
@@ -247,6 +260,25 @@ describe("the page", () => {
       await page.locator("dialog").waitFor();
       await check("the new session dialog");
     }
+  });
+
+  it("says so when its token is taken back, and lets a shared link only look", async (house) => {
+    if (house.bridged) return;
+    const id = await house.session("shared", "shell", "echo only-looked-at");
+    const page = await house.page();
+    await page.locator(`a.session[href="#/s/${id}"]`).waitFor();
+    const { links, token } = JSON.parse(await house.vibes("share", id, "--json"));
+    const guest = await house.page({}, links[0]);
+    await until(guest, () => /may look at the session/.test(document.querySelector(".below")?.innerText ?? ""));
+    assert.equal(new URL(guest.url()).hash, `#/s/${id}`, "the secret is out of the address");
+    assert.equal(await guest.locator(".card, .composer").count(), 0);
+    assert.equal(await guest.locator("a.session").count(), 1);
+    await house.vibes("token", "revoke", token.id);
+    await guest.locator(".banner.bad").waitFor();
+    assert.equal(await page.locator(".banner").count(), 0, "others go on");
+    const reused = await house.page({}, house.link);
+    await reused.locator(".banner.bad").waitFor();
+    assert.match(await reused.locator(".toast.bad, .banner.bad").first().innerText(), /code/);
   });
 
   it("works at 320 pixels: nothing is wider than the screen, and back leads to the list", async (house) => {

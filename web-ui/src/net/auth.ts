@@ -39,3 +39,22 @@ export async function exchange(): Promise<string | null> {
   // A reload shows the same address again; what this browser has may still be good.
   return token() ? null : "This code was used or is too old. Run `vibes web` again and open the address it prints.";
 }
+
+/** What this page's token lets it do; null where nobody says. */
+export async function role(): Promise<string | null> {
+  try {
+    const answer = await fetch("/v1/auth", { headers: { authorization: `Bearer ${token()}` }, credentials: "omit", cache: "no-store" });
+    return answer.ok ? (((await answer.json()) as { info?: { role?: string } }).info?.role ?? null) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Gives the token back, so that nobody who finds it here can use it. */
+export async function signOut(): Promise<void> {
+  await fetch("/v1/auth", { method: "DELETE", headers: { authorization: `Bearer ${token()}` }, credentials: "omit" }).catch(() => undefined);
+  localStorage.clear();
+  sessionStorage.clear();
+  indexedDB.deleteDatabase("vibes");
+  location.replace(location.pathname);
+}

@@ -36,6 +36,9 @@ export interface Handlers {
   changed(connection: Connection): void;
 }
 
+/** The daemon is asked to give a sign of life this often. */
+export const HEARTBEAT = 30_000;
+const SILENCE = 3 * HEARTBEAT;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 30_000;
 /** The daemon stops reading at 64 requests without an answer; ours wait here instead. */
@@ -50,16 +53,34 @@ export class Socket {
   private readonly pending = new Map<string, Pending>();
   private underway = 0;
   private state: Connection = { at: "connecting" };
+  private heard = 0;
 
   constructor(private readonly handlers: Handlers) {
-    addEventListener("online", () => this.retry());
+    addEventListener("online", () => this.wake());
     document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible") this.retry();
+      if (document.visibilityState === "visible") this.wake();
     });
+    setInterval(() => {
+      if (this.state.at === "open" && Date.now() - this.heard > SILENCE) this.lose("The daemon has said nothing for a while.");
+    }, HEARTBEAT / 2);
   }
 
   get connection(): Connection {
     return this.state;
+  }
+
+  /** After a sleep, or when the network is back: a connection that should have been heard of is not trusted. */
+  private wake(): void {
+    if (this.state.at === "open" && Date.now() - this.heard > HEARTBEAT * 1.5) this.lose("The connection slept.");
+    if (this.state.at === "waiting") this.open();
+  }
+
+  /** Gives a connection up without waiting for the network to say so. */
+  private lose(why: string): void {
+    const ws = this.ws;
+    this.ws = null;
+    ws?.close();
+    this.closed(0, why);
   }
 
   /** Opens the connection now, if it waits. */
@@ -81,7 +102,7 @@ export class Socket {
     };
     ws.onmessage = (event) => this.receive(ws, event.data as string);
     ws.onclose = (event) => {
-      if (this.ws === ws) this.closed(event);
+      if (this.ws === ws) this.closed(event.code, event.reason);
     };
   }
 
@@ -113,6 +134,7 @@ export class Socket {
 
   private receive(ws: WebSocket, data: string): void {
     if (this.ws !== ws) return;
+    this.heard = Date.now();
     let message: Message;
     try {
       message = JSON.parse(data) as Message;
@@ -155,20 +177,20 @@ export class Socket {
     this.to({ at: "refused", why: String(message["message"] ?? code) });
   }
 
-  private closed(event: CloseEvent): void {
+  private closed(code: number, reason: string): void {
     this.ws = null;
     const was = this.ready;
     this.ready = false;
     this.drop();
     // 4401, or a policy violation before the welcome: the token is not good, and asking again will not make it so.
-    if (event.code === 4401 || event.code === 4403 || (event.code === 1008 && !was)) {
-      return this.to({ at: "refused", why: event.reason || "The daemon does not take this page's token any more." });
+    if (code === 4401 || code === 4403 || (code === 1008 && !was)) {
+      return this.to({ at: "refused", why: reason || "The daemon does not take this page's token any more." });
     }
     this.attempt += 1;
     const most = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(this.attempt - 1, 10));
     // Half of it is chance, so that many windows do not come back at the same moment.
     const wait = most / 2 + Math.random() * (most / 2);
-    this.to({ at: "waiting", attempt: this.attempt, retryAt: Date.now() + wait, why: event.reason || "The daemon does not answer." });
+    this.to({ at: "waiting", attempt: this.attempt, retryAt: Date.now() + wait, why: reason || "The daemon does not answer." });
     this.timer = window.setTimeout(() => this.open(), wait);
   }
 

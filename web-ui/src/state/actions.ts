@@ -30,7 +30,7 @@ export class Actions {
 
   async create(wanted: NewSession): Promise<SessionInfo | null> {
     const key = uuid();
-    const answer = await this.try("create_session", { ...wanted, subscribe: true, idempotency_key: key }, "The session was not created", true);
+    const answer = await this.try("create_session", { ...wanted, idempotency_key: key }, "The session was not created", true);
     if (!answer) return null;
     rememberDirectory(wanted.cwd);
     this.hub.store.set((state) => ({ sessions: new Map(state.sessions).set(answer.session.id, answer.session) }));
@@ -58,7 +58,8 @@ export class Actions {
     if (this.hub.store.get().answering.has(permission_id)) return;
     this.hub.store.set((state) => ({ answering: new Set([...state.answering, permission_id]) }));
     try {
-      await this.hub.socket.request("permission_response", { session_id: session, permission_id, hash, ...how, ...(message ? { message } : {}) });
+      const said = { session_id: session, permission_id, hash, ...how, ...(message ? { message } : {}) };
+      await this.hub.fromAside(session, () => this.hub.socket.request("permission_response", said));
     } catch (error) {
       const late = error instanceof ApiError && (error.code === "ALREADY_DECIDED" || error.code === "PERMISSION_NOT_PENDING");
       this.hub.toast({ tone: late ? "info" : "bad", text: late ? words(error) : `Your answer did not count: ${words(error)}`, session });
@@ -109,7 +110,7 @@ export class Actions {
   }
 
   async fork(session: string, at?: number): Promise<SessionInfo | null> {
-    const answer = await this.try("fork_session", { session_id: session, ...(at ? { at } : {}), subscribe: true, idempotency_key: uuid() }, "Not forked", true);
+    const answer = await this.try("fork_session", { session_id: session, ...(at ? { at } : {}), idempotency_key: uuid() }, "Not forked", true);
     if (answer) this.hub.store.set((state) => ({ sessions: new Map(state.sessions).set(answer.session.id, answer.session) }));
     return answer?.session ?? null;
   }

@@ -3,12 +3,12 @@
 // Invariant: a window holds records without a hole. A hole in what arrives is read from the daemon before anything after
 // it is shown, so no word is missing and none is doubled, whatever the connection does.
 
-import { ApiError, Socket } from "../net/socket";
+import { ApiError, HEARTBEAT, Socket } from "../net/socket";
 import { isEnded, type Message, type SessionInfo, type WireRecord } from "../protocol";
 import { empty, fold, prepend, trim } from "./fold";
 import { groupOf, nothing, titleOf, type State, type Toast, type Window } from "./model";
 import { proof, seat, wasWelcomed } from "../net/identity";
-import { token } from "../net/auth";
+import { role, token } from "../net/auth";
 import { recallJson, recallTab, remember, rememberTab } from "./kept";
 import { Store } from "./store";
 
@@ -47,7 +47,7 @@ export class Hub {
       token,
       hello: () => ({
         client: { name: "vibes web", version: "1", kind: "web" },
-        identity: seat(), grace_ms: GRACE_MS, heartbeat_ms: 30_000, ...proof(),
+        identity: seat(), grace_ms: GRACE_MS, heartbeat_ms: HEARTBEAT, ...proof(),
       }),
       opened: (welcome) => this.opened(welcome),
       message: (message) => this.receive(message),
@@ -69,6 +69,7 @@ export class Hub {
     this.inbox = [];
     this.store.set({ welcome, windows: each(this.store.get().windows, (window) => ({ ...window, joined: "none", loading: false })) });
     void this.list();
+    void role().then((role) => this.store.set({ looksOnly: role === "view" }));
     void this.socket.request("list_agents", {}, true).then(({ agents }) => this.store.set({ agents }), ignore);
   }
 
@@ -171,6 +172,16 @@ export class Hub {
     }
   }
 
+  /** Does something as somebody who is not attached: who watches may not write, and to answer from the list or the inbox
+   *  must not make this tab an owner. One connection's requests about a session are done in their order. */
+  fromAside<T>(id: string, act: () => Promise<T>): Promise<T> {
+    if (this.windowOf(id).joined !== "viewer" || this.store.get().looksOnly) return act();
+    this.socket.request("unsubscribe", { session_ids: [id] }).catch(ignore);
+    const done = act();
+    void this.join(id, "viewer");
+    return done;
+  }
+
   private epoch(): number {
     return Number(this.store.get().welcome?.["epoch"] ?? 1);
   }
@@ -249,6 +260,8 @@ export class Hub {
           break;
         }
         case "closing":
+          // Somebody else is this client now: come back as another, instead of taking turns.
+          if (message["reason"] === "replaced") rememberTab("client", null);
           after.push(() => this.tell(message, undefined));
           break;
       }
@@ -481,7 +494,7 @@ function with_<K, V>(map: ReadonlyMap<K, V>, key: K, value: V): Map<K, V> {
 }
 
 function ignore(): void {
-  // The list of agents is asked for again with the next connection.
+  // Said again with the next connection, or not needed any more.
 }
 
 export function words(error: unknown): string {

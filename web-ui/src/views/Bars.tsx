@@ -5,7 +5,7 @@ export interface Bar { key: string; value: number; text: string; label?: string 
 export function Bars({ bars, label }: { bars: Bar[]; label: string }) {
   const most = Math.max(...bars.map((bar) => bar.value), 0);
   if (most <= 0) return null;
-  const wide = 100 / bars.length;
+  const wide = 100 / Math.max(bars.length, 14);
   return (
     <figure className="bars">
       <figcaption>{label}</figcaption>

@@ -45,6 +45,18 @@ export function Composer({ session }: { session: SessionInfo }) {
   };
   const working = session.state === "processing" || session.state === "waiting_permission";
   const ended = isEnded(session.state);
+  // Twice within a moment, so that leaving a field or a menu interrupts nothing.
+  useEffect(() => {
+    if (!working) return;
+    let last = 0;
+    const pressed = (event: globalThis.KeyboardEvent) => {
+      if (event.key !== "Escape" || event.repeat || (event.target as HTMLElement).closest("dialog, [role=menu]")) return;
+      if (event.timeStamp - last < 600) void actions.interrupt(id);
+      last = event.timeStamp;
+    };
+    document.addEventListener("keydown", pressed);
+    return () => document.removeEventListener("keydown", pressed);
+  }, [id, working]);
   const send = async (now = false) => {
     const said = text.trim();
     if (!said && files.length === 0) return;

@@ -179,13 +179,14 @@ function Header({ session, details, onDetails }: { session: SessionInfo; details
 function Attached({ session }: { session: SessionInfo }) {
   const [members, setMembers] = useState<Member[]>([]);
   const [changes, setChanges] = useState(0);
+  const joined = useApp((state) => state.windows.get(session.id)?.joined);
   useEffect(() => {
     let wanted = true;
     hub.socket.request("who", { session_id: session.id }, true).then((answer) => wanted && setMembers(answer.members), () => undefined);
     return () => {
       wanted = false;
     };
-  }, [session.id, session.subscriber_count, session.owner_id, changes]);
+  }, [session.id, session.subscriber_count, session.owner_id, joined, changes]);
   const owner = session.is_owner ? "you own it" : session.owner_id ? `owned by ${session.owner_label ?? "somebody"}` : "nobody owns it";
   return (
     <Menu

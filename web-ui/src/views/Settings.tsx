@@ -3,6 +3,7 @@
 import { lazy, Suspense, useEffect, useState } from "react";
 import { hub } from "../app";
 import type { AppliedRules, DaemonStatus } from "../protocol";
+import { signOut } from "../net/auth";
 import { recall, remember } from "../state/kept";
 import { theme, type Theme } from "../state/theme";
 import { Icon } from "../ui/Icon";
@@ -74,18 +75,8 @@ export default function Settings() {
         )}
         <section>
           <h2>This browser</h2>
-          <p className="hint">Forgets the token, the drafts and the copies kept here. Sessions stay as they are.</p>
-          <button
-            type="button" className="danger"
-            onClick={() => {
-              localStorage.clear();
-              sessionStorage.clear();
-              indexedDB.deleteDatabase("vibes");
-              location.replace(location.pathname);
-            }}
-          >
-            Sign out
-          </button>
+          <p className="hint">Gives the token back and forgets the drafts and the copies kept here. Sessions stay as they are.</p>
+          <button type="button" className="danger" onClick={() => void signOut()}>Sign out</button>
         </section>
       </div>
     </main>

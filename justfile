@@ -75,3 +75,11 @@ fuzz SECONDS="60" *TARGETS:
 # Write docs/faults.md anew from tests/faults.toml and the names of the tests.
 faults:
     VIBES_BLESS=1 cargo test -q -p vibes-tests --locked --test faults
+
+# The page: its types, its tests, its bundle. Needs Node.js.
+web:
+    cd web-ui && npm ci --no-audit --no-fund && npm run typecheck && npm test && npm run build
+
+# The page in a real browser against real daemons. Needs Chromium.
+web-e2e: build
+    cd web-ui && npm run e2e

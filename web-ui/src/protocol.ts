@@ -22,6 +22,8 @@ export type SessionInfo = Omit<wire.SessionInfo, "metadata" | "options" | "offer
 export type Approval = Omit<wire.Approval, "permission"> & { permission: Permission };
 export type Turn = wire.TurnInfo;
 export type CostRow = wire.CostSum;
+export type Token = wire.TokenInfo;
+export type AuditEntry = wire.AuditEntry;
 export type DaemonStatus = wire.DaemonStatusMessage;
 
 /** A content block of the Agent Client Protocol. */
@@ -75,6 +77,9 @@ export interface Answers {
   list_approvals: { approvals: Approval[] };
   get_rules: wire.RulesMessage;
   daemon_status: wire.DaemonStatusMessage;
+  list_tokens: wire.TokensMessage;
+  create_token: wire.TokenCreatedMessage;
+  list_audit: wire.AuditMessage;
   worktree: wire.WorktreeMessage | { type: "worktree"; diff?: string; truncated?: boolean };
 }
 export type AnswerOf<R extends RequestType> = R extends keyof Answers ? Answers[R] : wire.OkMessage;

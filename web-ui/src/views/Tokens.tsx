@@ -4,6 +4,7 @@
 
 import { useEffect, useState, type FormEvent } from "react";
 import { actions, hub, useApp } from "../app";
+import type { AuditEntry, Token } from "../protocol";
 import { titleOf } from "../state/model";
 import { copy } from "../ui/CopyButton";
 import { Confirm } from "../ui/Dialog";
@@ -11,34 +12,28 @@ import { Icon } from "../ui/Icon";
 import { age, visible } from "../ui/text";
 import { useNow } from "../ui/clock";
 
-interface Token { id: string; name: string; role: string; session_id?: string | null; created_at: number; expires_at?: number | null }
-interface Entry { at_ms: number; token: string; name: string; request: string; session_id?: string | null; outcome: string }
-
-// Daemons before these requests do not have them; their types are those of PROTOCOL.md.
-const ask = <T,>(type: string, fields: object = {}) => hub.socket.request(type as "who", fields as never, true) as unknown as Promise<T>;
-
 const TIMES: readonly (readonly [string, number])[] = [["an hour", 3600], ["a day", 86_400], ["a week", 604_800], ["until revoked", 0]];
 
 export default function Tokens() {
   const sessions = useApp((state) => state.sessions);
   const [tokens, setTokens] = useState<Token[] | null>(null);
-  const [entries, setEntries] = useState<Entry[]>([]);
+  const [entries, setEntries] = useState<AuditEntry[]>([]);
   const [name, setName] = useState("");
-  const [role, setRole] = useState("view");
+  const [role, setRole] = useState<Token["role"]>("view");
   const [session, setSession] = useState("");
   const [time, setTime] = useState(86_400);
   const [secret, setSecret] = useState<{ text: string; link: boolean } | null>(null);
   const [revoking, setRevoking] = useState<Token | null>(null);
   const now = useNow();
   const read = () => {
-    ask<{ tokens: Token[] }>("list_tokens").then((answer) => setTokens(answer.tokens), () => setTokens(null));
-    ask<{ entries: Entry[] }>("list_audit", { limit: 50 }).then((answer) => setEntries(answer.entries), () => undefined);
+    hub.socket.request("list_tokens", {}, true).then((answer) => setTokens(answer.tokens), () => setTokens(null));
+    hub.socket.request("list_audit", { limit: 50 }, true).then((answer) => setEntries(answer.entries), () => undefined);
   };
   useEffect(read, []);
   if (!tokens) return null;
   const make = async (event: FormEvent) => {
     event.preventDefault();
-    const answer = (await actions.try("create_token" as "who", { name: name.trim(), role, ...(session ? { session_id: session } : {}), ...(time ? { expires_s: time } : {}) } as never, "No token was made")) as unknown as { secret: string } | null;
+    const answer = await actions.try("create_token", { name: name.trim(), role, ...(session ? { session_id: session } : {}), ...(time ? { expires_s: time } : {}) }, "No token was made");
     if (!answer) return;
     setSecret(session ? { link: true, text: `${location.origin}/#token=${answer.secret}&session=${session}` } : { link: false, text: answer.secret });
     setName("");
@@ -62,7 +57,7 @@ export default function Tokens() {
         </ul>
         <form className="token-form" onSubmit={(event) => void make(event)}>
           <input required aria-label="Name of the token" placeholder="for whom or what" maxLength={64} value={name} onChange={(event) => setName(event.target.value)} />
-          <select aria-label="What it lets do" value={role} onChange={(event) => setRole(event.target.value)}><option value="view">looks</option><option value="edit">drives sessions</option><option value="admin">everything</option></select>
+          <select aria-label="What it lets do" value={role} onChange={(event) => setRole(event.target.value as Token["role"])}><option value="view">looks</option><option value="edit">drives sessions</option><option value="admin">everything</option></select>
           <select aria-label="For which session" value={session} onChange={(event) => setSession(event.target.value)}>
             <option value="">all sessions</option>
             {[...sessions.values()].map((one) => <option key={one.id} value={one.id}>{titleOf(one)}</option>)}
@@ -77,7 +72,7 @@ export default function Tokens() {
             <button type="button" className="link" onClick={() => setSecret(null)}>Done</button>
           </p>
         )}
-        {revoking && <Confirm title={`Revoke ${revoking.name}?`} text="Whoever uses it is cut off at once." action="Revoke" onClose={() => setRevoking(null)} onYes={() => void actions.try("revoke_token" as "who", { id: revoking.id } as never, "Not revoked").then(read)} />}
+        {revoking && <Confirm title={`Revoke ${revoking.name}?`} text="Whoever uses it is cut off at once." action="Revoke" onClose={() => setRevoking(null)} onYes={() => void actions.try("revoke_token", { id: revoking.id }, "Not revoked").then(read)} />}
       </section>
       {entries.length > 0 && (
         <section>

@@ -7,6 +7,8 @@
 pub mod codec;
 pub mod model;
 pub mod paths;
+pub mod printed;
+pub mod remember;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod wire;

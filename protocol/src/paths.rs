@@ -50,6 +50,11 @@ impl StateDir {
         self.0.join("search.db")
     }
 
+    /// What people want to have remembered.
+    pub fn memory(&self) -> PathBuf {
+        self.0.join("memory.db")
+    }
+
     /// A UUID that tells this state directory from every other one.
     pub fn state_id(&self) -> PathBuf {
         self.0.join("state-id")

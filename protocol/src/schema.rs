@@ -5,6 +5,7 @@
 
 use crate::{
     model::Fact,
+    printed::{Answered, Asked, Done, Settled},
     wire::{Message, Request},
 };
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -21,7 +22,21 @@ pub fn all() -> Vec<(&'static str, Value)> {
     let written = || SchemaSettings::draft2020_12().for_serialize();
     let messages = tagged::<Message>("type", "Message", written());
     let facts = tagged::<Fact>("kind", "Fact", written());
-    vec![("requests", requests), ("messages", messages), ("facts", facts)]
+    vec![("requests", requests), ("messages", messages), ("facts", facts), ("printed", printed(written()))]
+}
+
+/// What the command line prints besides.
+fn printed(settings: SchemaSettings) -> Value {
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<Answered>();
+    generator.subschema_for::<Done>();
+    generator.subschema_for::<Asked>();
+    generator.subschema_for::<Settled>();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Printed",
+        "$defs": generator.take_definitions(true),
+    })
 }
 
 /// The definitions that are one variant of `name` each.

@@ -67,6 +67,7 @@ messages! {
     DaemonStatus = "daemon_status", Ok = "ok", Error = "error", Pong = "pong", Ping = "ping",
     SessionNotification = "session_notification", SessionUpdated = "session_updated",
     SessionRemoved = "session_removed", OwnershipTransferred = "ownership_transferred", Record = "record",
+    Templates = "templates", Template = "template", Memory = "memory", Memories = "memories", MemoryDone = "memory_done",
     Rules = "rules", RulesTested = "rules_tested", Approvals = "approvals",
     Turns = "turns", Costs = "costs", Rewind = "rewind", Gap = "gap", Closing = "closing",
 }

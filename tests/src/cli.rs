@@ -163,6 +163,16 @@ impl TestEnv {
         self.spawn_vibes(args, "", &[]).finish()
     }
 
+    /// Runs `vibes` inside an agent of this environment's daemon; gives the transcript, with `ran CODE` in it.
+    #[track_caller]
+    pub fn inside(&self, args: &str) -> String {
+        let (state, vibes) = (self.path("s"), self.binary("vibes"));
+        // An agent is not told of a state directory that is not the usual one.
+        let session = self.run_fake(&format!("spawn env VIBES_STATE_DIR={state} {} {args}", vibes.display()));
+        self.vibes(&["wait", &session, "--until", "idle"]).ok();
+        self.vibes(&["logs", &session]).ok().stdout
+    }
+
     /// Starts a session of the fake agent through the command line and returns its id.
     #[track_caller]
     pub fn run_fake(&self, prompt: &str) -> String {

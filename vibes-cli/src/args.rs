@@ -2,13 +2,21 @@
 //!
 //! Invariant: a session verb is declared once and has both spellings, `vibes X` and `vibes sessions X`.
 
+mod ask;
+mod complete;
 mod life;
+mod memory;
 mod search;
+mod template;
 mod verb;
 mod web;
 
+pub(crate) use ask::*;
+pub(crate) use complete::{JSON_OF_DONE, command};
 pub(crate) use life::{Ttl, UpdateArgs};
+pub(crate) use memory::*;
 pub(crate) use search::*;
+pub(crate) use template::*;
 pub(crate) use verb::*;
 pub(crate) use web::*;
 
@@ -18,7 +26,8 @@ use std::path::PathBuf;
 use vibes_protocol::model::{Detached, OrphanPolicy};
 
 const EXIT_CODES: &str = "\
-Session ids: a full id, the first characters of one, a name, or `-` for the session used last.
+Session ids: a full id, the first characters of one, a name, or `-` for the session used last;
+             `@-` runs a verb for each id, or each line of `vibes ls --ndjson`, on standard input.
 Exit codes: 0 done · 1 failed · 2 usage · 3 not found · 4 no daemon · 5 refused
             6 approval needed · 7 agent failed · 124 timed out · 130 interrupted";
 
@@ -38,7 +47,8 @@ pub(crate) enum Command {
   vibes run shell 'cargo test'            start, show, stay attached
   vibes run claude -d 'fix the build'     start in the background, print the id
   vibes run shell --once 'make' && ship   finish after the turn, with its exit code
-  git diff | vibes run claude --once -    the prompt from standard input")]
+  git diff | vibes run claude --once -    the prompt from standard input
+  vibes run --template review 'this too'  as a template says, see `vibes template`")]
     Run(RunArgs),
     /// Start a shell session and attach to it
     Shell(StartArgs),
@@ -50,6 +60,14 @@ pub(crate) enum Command {
     Gemini(StartArgs),
     /// Start OpenCode and attach to it
     Opencode(StartArgs),
+    /// Ask an agent one thing and print its answer; no session is left
+    #[command(after_help = "Examples:
+  vibes ask claude 'what does this project do?'
+  git diff | vibes ask claude 'review this change:' -      words, and what standard input has
+  vibes ask codex --json 'name a colour' | jq -r .answer
+  vibes ask gemini --keep 'plan the move' && vibes resume - && vibes attach -
+What the agent asks is asked here on a terminal; elsewhere it is denied, unless a rule or --mode allows it.")]
+    Ask(AskArgs),
     /// List sessions, or act on one
     #[command(args_conflicts_with_subcommands = true, visible_alias = "session")]
     Sessions(SessionsArgs),
@@ -97,6 +115,25 @@ pub(crate) enum Command {
     /// Find words in everything that was said and done
     #[command(after_help = SEARCH_HELP)]
     Search(SearchArgs),
+    /// What sessions can be made from, under a name
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  vibes template save review --from api --prompt 'review {file}: {prompt}'
+  vibes run --template review --set file=src/main.rs 'is it safe?'
+  vibes template edit review"
+    )]
+    Template(TemplateVerb),
+    /// What is to be remembered, across sessions and agents
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  vibes memory add 'the staging host is box7' --tag ops
+  vibes memory search staging
+  vibes memory export --format markdown > memories.md
+In an attached session: /remember WORDS and /recall WORDS."
+    )]
+    Memory(MemoryVerb),
     /// List the agents that can be started
     Agents(JsonArgs),
     /// Serve an editor: an agent of the Agent Client Protocol on standard input and output
@@ -176,8 +213,9 @@ pub(crate) struct AcpArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Agent, as `vibes agents` lists it
-    pub(crate) agent: String,
+    /// Agent, as `vibes agents` lists it; the template's otherwise
+    #[arg(required_unless_present = "template")]
+    pub(crate) agent: Option<String>,
     #[command(flatten)]
     pub(crate) start: StartArgs,
 }
@@ -189,6 +227,12 @@ pub(crate) struct StartArgs {
     /// Arguments for the agent's program
     #[arg(last = true, value_name = "AGENT ARGS")]
     pub(crate) agent_args: Vec<String>,
+    /// As this template says, where nothing is said here
+    #[arg(long, value_name = "NAME")]
+    pub(crate) template: Option<String>,
+    /// What stands for `{NAME}` in the template's prompt; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", requires = "template")]
+    pub(crate) set: Vec<String>,
     /// Take up the conversation that was last had in this directory without vibes
     #[arg(short, long = "continue", conflicts_with = "resume")]
     pub(crate) continue_last: bool,
@@ -364,7 +408,14 @@ pub(crate) enum CostsOf {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApprovalsVerb {
     /// What waits for an answer, in every session
-    List(JsonArgs),
+    List {
+        /// Print a JSON array
+        #[arg(long, conflicts_with = "watch")]
+        json: bool,
+        /// Go on with what is asked and answered, one JSON object per line, until interrupted
+        #[arg(short, long, visible_alias = "follow")]
+        watch: bool,
+    },
     /// What was asked, who answered, how and from where
     Log {
         /// Only this session; may be given several times

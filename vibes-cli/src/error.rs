@@ -58,7 +58,7 @@ impl Kind {
     pub(crate) fn of(code: ErrorCode) -> Self {
         use ErrorCode as E;
         match code {
-            E::SessionNotFound | E::AmbiguousId | E::AgentNotFound => Self::NotFound,
+            E::SessionNotFound | E::AmbiguousId | E::AgentNotFound | E::NotFound => Self::NotFound,
             E::ReadOnly
             | E::NotOwner
             | E::Forbidden
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn every_error_code_of_the_daemon_maps_as_documented() {
         let listed = [
-            (3, &["SESSION_NOT_FOUND", "AMBIGUOUS_ID", "AGENT_NOT_FOUND"][..]),
+            (3, &["SESSION_NOT_FOUND", "AMBIGUOUS_ID", "AGENT_NOT_FOUND", "NOT_FOUND"][..]),
             (
                 5,
                 &[

@@ -1,6 +1,6 @@
 //! vibes: the hand. A thin client of the daemon that owns the sessions.
 //!
-//! Module map: `args` (what was asked) → `commands`, `attach` and `acp` (verbs) → `client` (the daemon) and `render` (values to
+//! Module map: `invocation` (a verb, once or for each id) → `args` (what was asked) → `commands`, `attach` and `acp` (verbs) → `client` (the daemon) and `render` (values to
 //! lines, with `sanitize`) → `ui` (the only printer). `place` is the only reader of the environment, `error` the only
 //! table of exit codes.
 //!
@@ -12,7 +12,9 @@ mod attach;
 mod attachment;
 mod client;
 mod commands;
+mod editor;
 mod error;
+mod invocation;
 mod place;
 mod render;
 mod sanitize;
@@ -20,15 +22,8 @@ mod screen;
 mod target;
 mod ui;
 
-use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match commands::run(args::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            ui::failure(&failure);
-            ExitCode::from(failure.kind.exit_code())
-        }
-    }
+    ExitCode::from(invocation::run(std::env::args_os().collect()))
 }

@@ -174,6 +174,12 @@ pub(crate) fn umask() -> Option<u32> {
     u32::from_str_radix(line.trim(), 8).ok()
 }
 
+/// Whether a session's directory holds this state directory: then no rule answers there.
+pub(crate) fn holds_state(dir: &StateDir, cwd: &str) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(dir.root()).starts_with(real(Path::new(cwd)))
+}
+
 /// The home directory, to shorten paths with.
 pub(crate) fn home() -> Option<String> {
     env::var("HOME").ok().filter(|home| home.len() > 1)

@@ -6,9 +6,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use crate::error::{Failure, Kind, Outcome};
+use crate::invocation::fault;
 use crate::{place, sanitize};
 use colored::Colorize as _;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::sync::{Mutex, PoisonError};
+use vibes_protocol::printed::Fault;
 
 /// Colours, or none. Colour never carries a meaning alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,10 @@ pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+pub(crate) fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
 pub(crate) fn stdin_is_terminal() -> bool {
     io::stdin().is_terminal()
 }
@@ -91,8 +98,38 @@ pub(crate) fn size() -> (usize, usize) {
     (width(), rows)
 }
 
+/// What is kept back to be printed in one piece.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// Of standard output.
+    pub(crate) output: String,
+    /// Of standard error, line by line.
+    pub(crate) said: Vec<String>,
+    /// Failures among what was to be done.
+    pub(crate) faults: Vec<Fault>,
+}
+
+static GATHERED: Mutex<Option<Gathered>> = Mutex::new(None);
+
+fn gathering<T>(take: impl FnOnce(&mut Gathered) -> T) -> Option<T> {
+    GATHERED.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(take)
+}
+
+/// From now on everything is kept back.
+pub(crate) fn gather() {
+    *GATHERED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Gathered::default());
+}
+
+/// What was kept back; from now on nothing is.
+pub(crate) fn gathered() -> Gathered {
+    GATHERED.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+}
+
 /// Data, as it is, without a newline added.
 pub(crate) fn raw(text: &str) -> Outcome {
+    if gathering(|all| all.output.push_str(text)).is_some() {
+        return Ok(());
+    }
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
@@ -125,7 +162,16 @@ fn json_text(text: &str) -> Outcome {
 
 /// Talk, on standard error. A closed standard error silences it and changes nothing else.
 pub(crate) fn say(text: &str) {
+    if gathering(|all| all.said.push(text.to_owned())).is_some() {
+        return;
+    }
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A question on standard error; the answer follows on the same line.
+pub(crate) fn ask(text: &str) {
+    let mut out = io::stderr().lock();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// Whether the terminal on standard output understands more than text.
@@ -195,6 +241,9 @@ pub(crate) fn read_stdin(limit: u64) -> Outcome<String> {
 /// The end of a failed command: what is known, then what to do.
 pub(crate) fn failure(failure: &Failure) {
     if failure.message.is_empty() {
+        return;
+    }
+    if gathering(|all| all.faults.push(fault(failure))).is_some() {
         return;
     }
     let paint = Paint::stderr();

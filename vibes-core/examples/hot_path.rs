@@ -43,6 +43,7 @@ fn session() -> State {
         env_names: Vec::new(),
         umask: None,
         once: false,
+        ephemeral: false,
         created_by: None,
         approvals: Default::default(),
         ..Plan::default()

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod host;
 pub mod journal;
 pub mod lifecycle;
+pub mod memory;
 pub mod ownership;
 pub mod prices;
 pub mod redact;

@@ -175,7 +175,8 @@ const FIRST: u32 = 10;
 /// Names of a client's environment that agents get. The command line sends the same ones.
 const ALLOWED: &[&str] = &["PATH", "HOME", "USER", "SHELL", "LANG", "TERM", "TZ", "SSH_AUTH_SOCK"];
 
-fn is_allowed(name: &str) -> bool {
+/// Whether every agent gets this variable of a client.
+pub fn is_allowed(name: &str) -> bool {
     ALLOWED.contains(&name) || name.starts_with("LC_")
 }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{daemon, rules, search, session, turns, web, worktree},
+    handlers::{daemon, memory, rules, search, session, template, turns, web, worktree},
     web::{access, audit},
 };
 use std::{pin::Pin, sync::Arc};
@@ -71,6 +71,10 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::ListTurns(_)
         | Request::GetCosts(_)
         | Request::Search(_)
+        | Request::ListTemplates(_)
+        | Request::GetTemplate(_)
+        | Request::SearchMemories(_)
+        | Request::GetMemory(_)
         | Request::Ping(_)
         | Request::Pong(_) => None,
         // Joining to read changes nothing; joining to write would make an owner of it.
@@ -83,7 +87,14 @@ fn changes(request: &Request) -> Option<&str> {
             WorktreeWish::Merge | WorktreeWish::Drop => Some(&body.session_id),
         },
         Request::ListTokens(_) | Request::ListAudit(_) => None,
-        Request::ForkSession(_)
+        // What asks for them to be told changes nothing.
+        Request::MemoryCommand(body) => memory::changes(&body.text).then_some(""),
+        Request::SaveTemplate(_)
+        | Request::RemoveTemplate(_)
+        | Request::AddMemory(_)
+        | Request::EditMemory(_)
+        | Request::RemoveMemories(_)
+        | Request::ForkSession(_)
         | Request::CreateSession(_)
         | Request::Web(_)
         | Request::CreateToken(_)
@@ -226,6 +237,16 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::GetCosts(body) => turns::costs(connection, r, body),
         Request::Search(body) => search::search(connection, r, body),
         Request::RebuildSearch(_) => search::rebuild(connection, r),
+        Request::ListTemplates(_) => template::list(r),
+        Request::GetTemplate(body) => template::get(r, body.name),
+        Request::SaveTemplate(body) => template::save(connection, r, body),
+        Request::RemoveTemplate(body) => template::remove(r, body.name),
+        Request::AddMemory(body) => memory::add(connection, r, body),
+        Request::SearchMemories(body) => memory::search(connection, r, body),
+        Request::GetMemory(body) => memory::get(connection, r, &body),
+        Request::EditMemory(body) => memory::edit(connection, r, body),
+        Request::RemoveMemories(body) => memory::remove(connection, r, body),
+        Request::MemoryCommand(body) => memory::command(connection, r, body),
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => session::get(connection, r, &body.session_id),
         Request::ReadRecords(body) => session::read(connection, r, body),

@@ -23,8 +23,10 @@ mod rules;
 mod server;
 mod shell;
 mod signals;
+mod templates;
 mod web;
 mod wire;
+mod words;
 mod worktree;
 mod writer;
 

@@ -30,6 +30,7 @@ use vibes_core::{
     board::Board,
     clock, host,
     journal::{self, Reader, Writer},
+    memory::Memories,
     points::{self, Point},
     search::Search,
     session::task::Environment,
@@ -78,6 +79,8 @@ pub struct Server {
     pub pages: tokio::sync::Semaphore,
     /// The web.
     pub web: Web,
+    /// What people want to have remembered.
+    pub memories: Arc<Memories>,
     /// Runs git.
     pub git: Git,
     /// Turns at worktrees.
@@ -157,6 +160,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         agents: config.agents,
         environment: environment.clone(),
         web: Web::new(dir.root(), config.web.port, config.web.hosts),
+        memories: Arc::new(Memories::at(dir.memory())),
         git,
         worktrees: tokio::sync::Mutex::default(),
         dir,

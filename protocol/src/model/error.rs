@@ -38,6 +38,8 @@ codes! {
     UnsupportedProtocol = "UNSUPPORTED_PROTOCOL",
     /// No session has this id, name or prefix.
     SessionNotFound = "SESSION_NOT_FOUND",
+    /// There is nothing of this name or number.
+    NotFound = "NOT_FOUND",
     /// The prefix fits several sessions.
     AmbiguousId = "AMBIGUOUS_ID",
     /// The client is not subscribed to the session.

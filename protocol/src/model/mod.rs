@@ -7,19 +7,23 @@ pub mod content;
 pub mod error;
 pub mod fact;
 pub mod ids;
+pub mod memory;
 pub mod permission;
 pub mod rule;
 pub mod session;
+pub mod template;
 pub mod turn;
 
 pub use access::{Access, AuditEntry, TokenInfo};
 pub use error::{CodedError, ErrorCode};
 pub use fact::{Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};
+pub use memory::{Memory, MemoryAction};
 pub use permission::{Decision, Outcome, Permission, PermissionOption};
 pub use rule::{Detached, How, SessionRule, Surface, Verdict};
 pub use session::{
     Cost, Link, Member, OrphanPolicy, QueuedPrompt, RemovedReason, Role, SessionInfo, SessionState,
     SuspendReason, Worktree,
 };
+pub use template::{Template, TemplateInfo};
 pub use turn::{CostSum, ModelUse, TurnInfo};

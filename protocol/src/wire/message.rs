@@ -1,8 +1,8 @@
 //! What the daemon says: answers, which carry the request's id, and what it sends unasked.
 
 use crate::model::{
-    ClientId, CostSum, Epoch, ErrorCode, Fact, Link, Permission, RemovedReason, Seq, SessionId, SessionInfo,
-    SessionRule, TokenInfo, TurnInfo, Verdict, Worktree,
+    ClientId, CostSum, Epoch, ErrorCode, Fact, Link, Memory, MemoryAction, Permission, RemovedReason, Seq,
+    SessionId, SessionInfo, SessionRule, TemplateInfo, TokenInfo, TurnInfo, Verdict, Worktree,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -350,6 +350,56 @@ pub enum Message {
         /// How many are known that are not in it yet.
         behind: u64,
     },
+    /// Answers `list_templates`.
+    Templates {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The templates, by name.
+        templates: Vec<TemplateInfo>,
+    },
+    /// Answers `get_template` and `save_template`.
+    Template {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The template.
+        template: TemplateInfo,
+        /// Its file, as people wrote it.
+        text: String,
+    },
+    /// Answers `add_memory`, `get_memory` and `edit_memory`.
+    Memory {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The memory.
+        memory: Memory,
+    },
+    /// Answers `search_memories`.
+    Memories {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// A page of those that fit.
+        memories: Vec<Memory>,
+        /// How many fit in all.
+        total: u64,
+    },
+    /// Answers `memory_command`.
+    MemoryDone {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// What became of the line.
+        action: MemoryAction,
+        /// The memories that it is about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        memories: Vec<Memory>,
+        /// The same in words, for a person.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    },
     /// Answers `worktree`.
     Worktree {
         /// The request.
@@ -558,6 +608,11 @@ impl Message {
             | Self::Turns { request_id, .. }
             | Self::Costs { request_id, .. }
             | Self::SearchResults { request_id, .. }
+            | Self::Templates { request_id, .. }
+            | Self::Template { request_id, .. }
+            | Self::Memory { request_id, .. }
+            | Self::Memories { request_id, .. }
+            | Self::MemoryDone { request_id, .. }
             | Self::Worktree { request_id, .. }
             | Self::Agents { request_id, .. }
             | Self::Web { request_id, .. }

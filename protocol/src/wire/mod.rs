@@ -4,10 +4,12 @@
 //! and never guesses.
 
 pub mod access;
+pub mod memory;
 pub mod message;
 pub mod parts;
 pub mod request;
 pub mod search;
+pub mod template;
 
 pub use crate::model::{CodedError, ErrorCode};
 pub use message::Message;

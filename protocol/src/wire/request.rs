@@ -6,8 +6,10 @@
 use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
+pub use super::memory::{AddMemory, EditMemory, GetMemory, MemoryCommand, RemoveMemories, SearchMemories};
 pub use super::parts::{After, Content};
 pub use super::search::{RebuildSearch, Search, SearchOrder};
+pub use super::template::{GetTemplate, ListTemplates, RemoveTemplate, SaveTemplate};
 pub use crate::model::Decision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -198,10 +200,18 @@ requests! {
     }
     /// Creates a session and starts its agent.
     "create_session" CreateSession {
-        /// The agent's name.
+        /// The agent's name; the template's otherwise.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         agent: String,
-        /// The working directory, absolute.
+        /// The working directory, absolute; the template's otherwise.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         cwd: String,
+        /// What is not said here is as this template says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        template: Option<String>,
+        /// What stands in the places of the template's prompt, by their names.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        values: BTreeMap<String, String>,
         /// Its name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
@@ -250,6 +260,9 @@ requests! {
         /// Finish the session after its first turn.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         once: bool,
+        /// Delete the session when it ends.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ephemeral: bool,
         /// Join it from the start.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         subscribe: bool,
@@ -617,6 +630,26 @@ requests! {
         "search" Search,
         /// Makes the search index anew.
         "rebuild_search" RebuildSearch,
+        /// Lists what sessions can be made from.
+        "list_templates" ListTemplates,
+        /// Reads one template.
+        "get_template" GetTemplate,
+        /// Writes a template: from a session, or as it is given.
+        "save_template" SaveTemplate,
+        /// Removes a template; sessions made from it stay.
+        "remove_template" RemoveTemplate,
+        /// Remembers something, across sessions.
+        "add_memory" AddMemory,
+        /// Finds memories by their words, or lists them.
+        "search_memories" SearchMemories,
+        /// Reads one memory.
+        "get_memory" GetMemory,
+        /// Changes a memory; what is not named stays.
+        "edit_memory" EditMemory,
+        /// Forgets memories: all of them or, with an error, none.
+        "remove_memories" RemoveMemories,
+        /// Does what a line says about memories, if it says something about them.
+        "memory_command" MemoryCommand,
     }
 }
 

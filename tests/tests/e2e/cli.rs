@@ -271,3 +271,139 @@ fn following_a_log_is_not_joining() {
         .collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
 }
+
+/// Each exit code, by the means that leads to it, with what a script reads beside it.
+#[test]
+fn every_exit_code_is_reached_by_what_it_stands_for() {
+    let env = TestEnv::started();
+    let stuck = env.run_fake(&format!("sleep_until {}", env.path("never")));
+    let asking = env.run_fake("ask t1 ls");
+    env.vibes(&["wait", &asking, "--until", "needs-approval"]).ok();
+    let idle = env.run_fake("say hi");
+    env.vibes(&["wait", &idle, "--until", "idle"]).ok();
+    let nowhere = env.path("file");
+    std::fs::write(&nowhere, "").expect("a file can be made");
+    let nowhere = format!("{nowhere}/under");
+    let elsewhere = [("VIBES_STATE_DIR", nowhere.as_str())];
+    let table: &[(i32, &[&str])] = &[
+        (0, &["show", &idle]),
+        (1, &["memory", "add", "x", "--tag", "two words"]),
+        (2, &["ls", "--state", "asleep"]),
+        (2, &["kill", "--all"]),
+        (3, &["show", "nobody"]),
+        (3, &["run", "no-such-agent", "-d", "x"]),
+        (3, &["memory", "show", "99"]),
+        (3, &["template", "show", "nobody"]),
+        (5, &["resume", &idle]),
+        (5, &["approve", &idle]),
+        (6, &["wait", &asking]),
+        (6, &["send", &asking, "--wait", "say more"]),
+        (7, &["ask", "fake", "error -32603 overloaded"]),
+        (7, &["run", "fake", "--once", "exit 3"]),
+        (124, &["wait", &stuck, "--timeout", "0.1"]),
+        (124, &["ask", "fake", "--timeout", "0.1", "sleep_until /no/such/file"]),
+    ];
+    for (code, args) in table {
+        let ran = env.vibes(args).exits(*code);
+        assert_eq!(ran.stderr.contains("error:"), *code != 0, "{args:?}: {}", ran.stderr);
+    }
+    env.spawn_vibes(&["ls"], "", &elsewhere).wait().exits(4);
+    env.vibes(&["daemon", "stop", "--agents"]).ok();
+    for args in [&["daemon", "status"][..], &["daemon", "status", "--json"]] {
+        env.vibes(args).exits(4);
+    }
+    // 130 and what a closed pipe gives are in `ask.rs` and above.
+}
+
+#[test]
+fn verbs_without_a_shape_of_their_own_tell_in_json_what_was_done() {
+    let env = TestEnv::started();
+    let session = env.run_fake("say hi");
+    env.vibes(&["wait", &session, "--until", "idle"]).ok();
+    let done = env.vibes(&["rename", &session, "api", "--json"]).ok().json();
+    assert_eq!((&done["verb"], &done["ok"], &done["exit_code"]), (&json!("rename"), &json!(true), &json!(0)));
+    assert_eq!((&done["sessions"][0]["id"], &done["sessions"][0]["name"]), (&json!(session), &json!("api")));
+    let done = env.vibes(&["sessions", "send", "api", "--wait", "say hello", "--json"]).ok().json();
+    assert_eq!((&done["verb"], &done["output"]), (&json!("send"), &json!("hello\n")));
+    // Some of it was not done: both are told, and the exit code is that of the worst.
+    let done = env.vibes(&["kill", "nobody", "api", "--json"]).exits(3).json();
+    assert_eq!((&done["ok"], &done["faults"][0]["code"]), (&json!(false), &json!("SESSION_NOT_FOUND")));
+    assert_eq!(
+        (&done["sessions"][0]["state"], &done["faults"][0]["exit_code"]),
+        (&json!("killed"), &json!(3))
+    );
+    let done = env.vibes(&["approve", &session, "--json"]).exits(5).json();
+    assert_eq!(done["faults"][0]["code"], "PERMISSION_NOT_PENDING");
+}
+
+#[test]
+fn ids_come_from_standard_input() {
+    let env = TestEnv::started();
+    let ids: Vec<String> = (0..3).map(|_| env.run_fake("say hi")).collect();
+    let lines = format!("{}\n\n{}\n", ids[0], ids[1]);
+    env.vibes_reading(&["wait", "@-", "--until", "idle", "--timeout", "20"], &lines).ok();
+    let list = env.vibes(&["ls", "--json"]).ok().stdout;
+    let shown = env.vibes_reading(&["show", "@-", "--json"], &list).ok().stdout;
+    assert_eq!(shown.lines().count(), 3);
+    env.vibes_reading(&["send", "@-", "say again"], &list).ok();
+    env.vibes_reading(&["wait", "@-"], &list).ok();
+    assert!(env.vibes_reading(&["logs", "@-"], &lines).ok().stdout.matches("again").count() >= 2);
+    // One that is not there does not keep the others from it; nothing is read when nothing asks for it.
+    let ran = env.vibes_reading(&["kill", "@-"], &format!("nobody\n{}\n{}\n", ids[0], ids[1])).exits(3);
+    assert_eq!(ran.stdout.lines().count(), 2, "{ran:?}");
+    env.vibes_reading(
+        &["rm", "@-"],
+        &env.vibes(&["ls", "--all", "--ndjson", "--state", "killed"]).ok().stdout,
+    )
+    .ok();
+    assert_eq!(env.vibes(&["ls", "--all", "--json"]).ok().json().as_array().map(Vec::len), Some(1));
+    env.vibes_reading(&["kill", "@-"], "{\"name\": 1}\n").exits(2);
+    env.vibes_reading(&["kill", "@-"], "").ok();
+}
+
+#[test]
+fn a_list_can_be_watched() {
+    use std::io::BufRead as _;
+    let env = TestEnv::started();
+    let first = env.run_fake("say hi");
+    let mut watching = std::process::Command::new(env.binary("vibes"))
+        .args(["ls", "--watch"])
+        .env_clear()
+        .envs(env.variables())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("vibes can be started");
+    let mut asked = std::process::Command::new(env.binary("vibes"))
+        .args(["approvals", "list", "--watch"])
+        .env_clear()
+        .envs(env.variables())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("vibes can be started");
+    let lines = |child: &mut std::process::Child| {
+        let out = std::io::BufReader::new(child.stdout.take().expect("it is piped"));
+        out.lines().map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("JSON"))
+    };
+    let (mut news, mut questions) = (lines(&mut watching), lines(&mut asked));
+    let there = news.next().expect("the list");
+    assert_eq!((&there["type"], &there["session"]["id"]), (&json!("session_notification"), &json!(first)));
+    let second = env.run_fake("ask t1 ls");
+    assert!(
+        news.by_ref()
+            .any(|line| line["type"] == "session_notification" && line["session"]["id"] == second.as_str())
+    );
+    let question = questions.next().expect("a question");
+    assert_eq!(
+        (&question["session_id"], &question["permission"]["raw_input"]["command"]),
+        (&json!(second), &json!("ls"))
+    );
+    env.vibes(&["approve", &second]).ok();
+    let settled = questions.next().expect("its end");
+    assert_eq!(settled["settled"], question["permission"]["permission_id"]);
+    env.vibes(&["kill", &second]).ok();
+    assert!(news.any(|line| line["type"] == "session_removed" && line["session_id"] == second.as_str()));
+    for mut child in [watching, asked] {
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+}

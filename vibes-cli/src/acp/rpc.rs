@@ -44,7 +44,7 @@ impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         use ErrorCode as E;
         let code = match failure.code {
-            Some(E::SessionNotFound | E::AmbiguousId) => code::NOT_FOUND,
+            Some(E::SessionNotFound | E::AmbiguousId | E::NotFound) => code::NOT_FOUND,
             Some(E::BadRequest | E::AgentNotFound | E::FrameTooLarge) => code::INVALID_PARAMS,
             Some(E::InvalidState | E::Busy | E::ReadOnly | E::NotOwner | E::Forbidden) => {
                 code::INVALID_REQUEST

@@ -1,7 +1,6 @@
 //! Both spellings of every verb, and slips.
 
 use super::*;
-use clap::CommandFactory as _;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("vibes").chain(line.split_whitespace()))
@@ -17,7 +16,7 @@ fn verb(line: &str) -> Verb {
 
 #[test]
 fn the_definition_is_sound() {
-    Cli::command().debug_assert();
+    command().debug_assert();
 }
 
 #[test]
@@ -64,7 +63,7 @@ fn sessions_alone_is_the_list() {
 fn agents_start_with_their_own_verbs() {
     let line = "run shell --mode auto --orphan remove --once --cwd /tmp --name n --env A=b make -- --flag x";
     let Command::Run(args) = parse(line).unwrap().command.unwrap() else { panic!() };
-    assert_eq!((args.agent.as_str(), args.start.prompt.as_deref()), ("shell", Some("make")));
+    assert_eq!((args.agent.as_deref(), args.start.prompt.as_deref()), (Some("shell"), Some("make")));
     assert_eq!(args.start.agent_args, ["--flag", "x"]);
     for agent in ["shell", "claude", "codex", "gemini", "opencode"] {
         assert!(parse(&format!("{agent} -d hello")).is_ok(), "{agent}");

@@ -201,6 +201,9 @@ pub(crate) struct ListArgs {
     /// At most this many
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u32>,
+    /// Go on with what changes, one JSON object per line, until interrupted
+    #[arg(short, long, visible_alias = "follow", conflicts_with_all = ["json", "limit", "search"])]
+    pub(crate) watch: bool,
 }
 
 pub(super) fn parse_state(text: &str) -> Result<SessionState, String> {
@@ -364,7 +367,7 @@ pub(crate) struct WaitArgs {
     pub(crate) timeout: Option<std::time::Duration>,
 }
 
-fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 30 or 0.5".to_owned())?;
     std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

@@ -89,7 +89,7 @@ impl View {
 
 /// Answers to the questions in a request, from words: one part for each question, between bars; a part of numbers
 /// chooses among what is offered.
-pub(super) fn answers(input: &Value, words: &str) -> Result<Value, String> {
+pub(crate) fn answers(input: &Value, words: &str) -> Result<Value, String> {
     let asked = input["questions"].as_array().map(Vec::as_slice).unwrap_or_default();
     let parts: Vec<&str> = match asked {
         [_] => vec![words.trim()],

@@ -49,6 +49,7 @@ impl View {
                 | Typed::Show
                 | Typed::Who
                 | Typed::Queue
+                | Typed::Recall(_)
                 | Typed::Thoughts
                 | Typed::Unfold
                 | Typed::Detach
@@ -97,6 +98,8 @@ impl View {
             Typed::Drop(None) => {
                 self.note("/drop wants the record of a prompt; /queue lists them", output)?
             }
+            Typed::Remember(words) => self.remember(words, link, output)?,
+            Typed::Recall(words) => self.recall(words, link, output)?,
             Typed::Thoughts => {
                 self.mode.thoughts = !self.mode.thoughts;
                 let pieces = self.conversation.show_thoughts(self.mode.thoughts);
@@ -249,7 +252,7 @@ impl View {
         self.note("interrupting", output)
     }
 
-    fn send_or_say(
+    pub(super) fn send_or_say(
         &mut self,
         request: impl Into<vibes_protocol::wire::Request>,
         link: &mut Link,

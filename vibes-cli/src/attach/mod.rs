@@ -14,11 +14,15 @@ mod keys;
 mod line;
 mod link;
 mod output;
+mod remember;
 mod slash;
 mod status;
 mod terminal;
 mod view;
 mod window;
+
+pub(crate) use asking::answers;
+pub(crate) use window::SURPRISE;
 
 use crate::args::AttachArgs;
 use crate::client::stream::{self, Retry, Seen};

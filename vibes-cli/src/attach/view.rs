@@ -18,10 +18,11 @@ use crate::{sanitize, ui};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use vibes_protocol::model::fact::TurnEnded;
-use vibes_protocol::model::{ClientId, Fact, Permission, RemovedReason, Seq, SessionInfo, SessionState};
+use vibes_protocol::model::{
+    ClientId, Fact, Memory, Permission, RemovedReason, Seq, SessionInfo, SessionState,
+};
 use vibes_protocol::paths::StateDir;
 use vibes_protocol::wire::Message;
 use vibes_protocol::wire::message::{Record, SubscribedSession};
@@ -70,6 +71,8 @@ pub(crate) struct View {
     pub(super) candidates: Vec<Candidate>,
     /// The session's directory holds vibes' own state.
     pub(super) holds_state: bool,
+    /// What `/recall` has shown.
+    pub(super) recalled: Vec<Memory>,
     /// `/queue` asked what waits.
     pub(super) queue_asked: bool,
     /// Prompts whose answer has not come, with the id of their request.
@@ -97,8 +100,7 @@ impl View {
         dir: &StateDir,
     ) -> Self {
         let session = joined.session;
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let holds_state = real(dir.root()).starts_with(real(Path::new(&session.cwd)));
+        let holds_state = crate::place::holds_state(dir, &session.cwd);
         let place = if mode.window { Place::Window } else { Place::Stream };
         Self {
             mode,
@@ -117,6 +119,7 @@ impl View {
             connected: true,
             candidates: slash::candidates(&[]),
             holds_state,
+            recalled: Vec::new(),
             queue_asked: false,
             unanswered: Vec::new(),
             interrupt_pressed: None,
@@ -208,6 +211,8 @@ impl View {
             Message::Session { queue, .. } if std::mem::take(&mut self.queue_asked) => {
                 output.lines(slash::queue(&queue, ui::width()))
             }
+            Message::Memory { memory, .. } => self.remembered(&memory, output),
+            Message::Memories { memories, total, .. } => self.show_recalled(memories, total, output),
             Message::Ping {} => {
                 let _ = link.send(Pong {});
                 Ok(())

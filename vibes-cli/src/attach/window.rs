@@ -138,6 +138,12 @@ impl Window {
         self.stale = true;
     }
 
+    /// A text at the cursor of the line, as if it had been pasted.
+    pub(crate) fn insert(&mut self, text: &str) {
+        self.line.insert(text);
+        self.stale = true;
+    }
+
     /// Something changed that is drawn.
     pub(crate) fn touch(&mut self) {
         self.stale = true;

@@ -242,6 +242,12 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::ListApprovals(_)
         | Request::Search(_)
         | Request::RebuildSearch(_)
+        | Request::ListTemplates(_)
+        | Request::GetTemplate(_)
+        | Request::SearchMemories(_)
+        | Request::GetMemory(_)
+        | Request::ListTurns(_)
+        | Request::GetCosts(_)
         | Request::ListAgents(_)
         | Request::GetDaemonStatus(_)
         | Request::Ping(_) => true,

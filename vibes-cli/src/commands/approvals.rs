@@ -4,7 +4,7 @@
 
 use crate::args::{ApprovalsVerb, ListArgs};
 use crate::client::{Daemon, Start};
-use crate::commands::{list, now, now_ms};
+use crate::commands::{list, now, now_ms, watch};
 use crate::error::{Failure, Outcome};
 use crate::render::approvals;
 use crate::{sanitize, ui};
@@ -14,7 +14,8 @@ use vibes_protocol::wire::request::{ListApprovals, UpdateSession};
 
 pub(crate) fn run(verb: &ApprovalsVerb) -> Outcome {
     match verb {
-        ApprovalsVerb::List(args) => waiting(args.json),
+        ApprovalsVerb::List { watch: true, .. } => watch::approvals(),
+        ApprovalsVerb::List { json, .. } => waiting(*json),
         ApprovalsVerb::Log { session, limit, json } => log(session, *limit, *json),
         ApprovalsVerb::Policy { id, deadline, detached } => {
             policy(id, deadline.as_deref(), detached.as_deref())
@@ -26,17 +27,7 @@ fn waiting(json: bool) -> Outcome {
     let mut daemon = Daemon::introduced(Start::Auto)?;
     let (sessions, _) = list::fetch(&mut daemon, &ListArgs::default())?;
     if json {
-        let waiting: Vec<_> = sessions
-            .iter()
-            .flat_map(|session| {
-                session.pending_permissions.iter().map(|permission| {
-                    serde_json::json!({
-                        "session_id": session.id, "session_name": session.name, "agent": session.agent,
-                        "permission": permission,
-                    })
-                })
-            })
-            .collect();
+        let waiting: Vec<_> = sessions.iter().flat_map(watch::asked).collect();
         return ui::json(&waiting);
     }
     let lines = approvals::waiting(&sessions, ui::width(), now_ms(), ui::Paint::stdout());

@@ -4,6 +4,7 @@
 
 use crate::args::ListArgs;
 use crate::client::{Daemon, Start};
+use crate::commands::watch;
 use crate::error::{Failure, Outcome};
 use crate::render::list::{Frame, render};
 use crate::{commands, place, sanitize, ui};
@@ -12,6 +13,9 @@ use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::ListSessions;
 
 pub(crate) fn run(args: &ListArgs) -> Outcome {
+    if args.watch {
+        return watch::sessions(args);
+    }
     let mut daemon = Daemon::here(Start::Auto)?;
     let (sessions, ended) = fetch(&mut daemon, args)?;
     if args.json {

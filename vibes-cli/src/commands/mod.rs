@@ -4,6 +4,7 @@
 
 mod answer;
 mod approvals;
+mod ask;
 mod costs;
 mod daemon;
 mod inspect;
@@ -11,6 +12,7 @@ mod kill;
 mod life;
 mod list;
 mod logs;
+mod memory;
 mod queue;
 mod rules;
 mod run;
@@ -18,37 +20,41 @@ mod runs;
 mod search;
 mod send;
 mod simple;
+mod template;
+mod turn;
 mod wait;
+mod watch;
 mod web;
 mod worktree;
 
 pub(crate) use answer::{for_session, response as permission_response};
+pub(crate) use kill::each;
 pub(crate) use run::turn_exit;
 
 use crate::acp;
-use crate::args::{AgentVerb, Cli, Command, Verb};
+use crate::args::{self, AgentVerb, Cli, Command, Verb};
 use crate::attach;
 use crate::error::Outcome;
 use crate::render::permission::action;
 use crate::render::short;
 use crate::{sanitize, ui};
-use clap::CommandFactory as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 use vibes_protocol::model::{Permission, SessionInfo};
 
 /// Runs what was asked.
 pub(crate) fn run(cli: Cli) -> Outcome {
     let Some(command) = cli.command else {
-        let help = Cli::command().render_long_help();
+        let help = args::command().render_long_help();
         return ui::raw(&if ui::stdout_is_terminal() { help.ansi().to_string() } else { help.to_string() });
     };
     match command {
-        Command::Run(args) => run::run(&args.agent, &args.start),
-        Command::Shell(args) => run::run("shell", &args),
-        Command::Claude(args) => run::run("claude", &args),
-        Command::Codex(args) => run::run("codex", &args),
-        Command::Gemini(args) => run::run("gemini", &args),
-        Command::Opencode(args) => run::run("opencode", &args),
+        Command::Run(args) => run::run_any(args),
+        Command::Shell(args) => run::run(Some("shell"), &args),
+        Command::Claude(args) => run::run(Some("claude"), &args),
+        Command::Codex(args) => run::run(Some("codex"), &args),
+        Command::Gemini(args) => run::run(Some("gemini"), &args),
+        Command::Opencode(args) => run::run(Some("opencode"), &args),
+        Command::Ask(args) => ask::run(&args),
         Command::Sessions(args) => match args.verb {
             Some(verb) => session_verb(*verb),
             None => list::run(&args.list),
@@ -57,6 +63,8 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Rules(verb) => rules::run(&verb),
         Command::Approvals(verb) => approvals::run(&verb),
         Command::Costs(args) => costs::run(&args),
+        Command::Template(verb) => template::run(verb),
+        Command::Memory(verb) => memory::run(verb),
         Command::Web(args) => web::web(&args),
         Command::Token(verb) => web::token(&verb),
         Command::Share(args) => web::share(&args),
@@ -69,7 +77,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Doctor { reap } => daemon::doctor(reap),
         Command::Completion { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "vibes", &mut script);
+            clap_complete::generate(shell, &mut args::command(), "vibes", &mut script);
             ui::raw(&String::from_utf8_lossy(&script))
         }
     }

@@ -25,7 +25,8 @@ pub(crate) fn run(verb: &RulesVerb) -> Outcome {
     }
 }
 
-fn read(file: &Path) -> Outcome<String> {
+/// A file, or standard input.
+pub(crate) fn read(file: &Path) -> Outcome<String> {
     if file.as_os_str() == "-" {
         return ui::read_stdin(LONGEST);
     }

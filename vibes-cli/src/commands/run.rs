@@ -3,14 +3,15 @@
 //! Invariant: the session is created once, whatever happens to the connection; with `-d` standard output has the id
 //! and nothing else.
 
-use crate::args::{ForkArgs, StartArgs};
+use crate::args::{ForkArgs, RunArgs, StartArgs};
 use crate::attach;
 use crate::client::{Daemon, Start};
-use crate::commands::{idempotency_key, send};
+use crate::commands::{idempotency_key, send, template};
 use crate::error::{Failure, Kind, Outcome};
 use crate::render::count;
 use crate::{attachment, place, ui};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::Path;
 use vibes_protocol::codec::MAX_CLIENT_LINE;
 use vibes_protocol::model::TurnOutcome;
@@ -18,7 +19,30 @@ use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::{Content, CreateSession, ForkSession};
 
-pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
+/// `vibes run`: with a template, one word is the prompt and two are agent and prompt.
+pub(crate) fn run_any(args: RunArgs) -> Outcome {
+    let RunArgs { agent, mut start } = args;
+    match agent {
+        Some(prompt) if start.template.is_some() && start.prompt.is_none() => {
+            start.prompt = Some(prompt);
+            run(None, &start)
+        }
+        agent => run(agent.as_deref(), &start),
+    }
+}
+
+/// The values of `--set NAME=VALUE`.
+fn values(given: &[String]) -> Outcome<BTreeMap<String, String>> {
+    let pair = |text: &String| {
+        let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+            Failure::usage(format!("--set {text}: a name and a value are wanted")).hint("--set NAME=VALUE")
+        })?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    given.iter().map(pair).collect()
+}
+
+pub(crate) fn run(agent: Option<&str>, args: &StartArgs) -> Outcome {
     let prompt = match args.prompt.as_deref() {
         Some("-") => {
             let text = ui::read_stdin(MAX_CLIENT_LINE as u64)?;
@@ -27,16 +51,34 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         other => other.map(str::to_owned),
     };
     let empty = prompt.as_deref().is_none_or(|prompt| prompt.trim().is_empty());
-    if args.once && empty && args.attach.is_empty() {
+    if args.once && empty && args.attach.is_empty() && args.template.is_none() {
         return Err(Failure::usage("--once needs a prompt: the session finishes after its turn"));
     }
     let mut options = Map::new();
     if let Some(model) = &args.model {
         options.insert("model".to_owned(), Value::from(model.as_str()));
     }
+    let here = directory(args.cwd.as_deref())?;
+    let mut daemon = Daemon::introduced(Start::Auto)?;
+    let template = match &args.template {
+        Some(name) => {
+            let info = template::get(&mut daemon, name)?.0;
+            let broken = |why| Failure::new(Kind::Failed, format!("{}: {why}", info.path));
+            Some(info.template.ok_or_else(|| broken(info.error.unwrap_or_default()))?)
+        }
+        None => None,
+    };
+    let its_own = template.as_ref().is_some_and(|template| template.cwd.is_some()) && args.cwd.is_none();
+    let mut wanted = args.env.clone();
+    // What is not set here it does without, as with what agents are passed anyway.
+    let passed = template.as_ref().map(|template| template.env.clone()).unwrap_or_default();
+    wanted.extend(passed.into_iter().filter(|name| place::is_set(name)));
+    let of = agent.map(str::to_owned).or_else(|| template.map(|template| template.agent)).unwrap_or_default();
     let mut request = CreateSession {
-        agent: agent.to_owned(),
-        cwd: directory(args.cwd.as_deref())?,
+        agent: agent.unwrap_or_default().to_owned(),
+        cwd: if its_own { String::new() } else { here },
+        template: args.template.clone(),
+        values: values(&args.set)?,
         name: args.name.clone(),
         prompt: None,
         conversation: if args.continue_last { Some("last".to_owned()) } else { args.resume.clone() },
@@ -47,25 +89,25 @@ pub(crate) fn run(agent: &str, args: &StartArgs) -> Outcome {
         mode: args.mode.clone(),
         orphan_policy: args.orphan.map(Into::into),
         ttl_s: args.ttl.and_then(|ttl| ttl.0),
-        env: place::agent_environment(&args.env)?,
+        env: place::agent_environment(&wanted)?,
         umask: place::umask(),
         worktree: args.worktree.clone(),
         approval_deadline_s: args.approval_deadline,
         detached: args.detached.map(Into::into),
         once: args.once,
+        ephemeral: false,
         // Attaching joins in a moment, from the first record on. Joining here would leave a member behind if this
         // connection were lost before the next one begins.
         subscribe: false,
         wait_ready: args.wait_ready,
         idempotency_key: idempotency_key(),
     };
-    let mut daemon = Daemon::introduced(Start::Auto)?;
     if prompt.is_some() || !args.attach.is_empty() {
-        let name = |_: &mut Daemon| Ok(agent.to_owned());
+        let name = |_: &mut Daemon| Ok(of.clone());
         request.prompt =
             Some(attachment::content(&mut daemon, name, prompt.unwrap_or_default(), &args.attach)?);
     }
-    place::pass_on(daemon.variables_of(agent)?, &mut request.env);
+    place::pass_on(daemon.variables_of(&of)?, &mut request.env);
     let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
         return Err(Failure::unexpected("create_session"));
     };
@@ -118,7 +160,7 @@ pub(crate) fn fork(args: &ForkArgs) -> Outcome {
 }
 
 /// The session's directory: absolute, there, and a directory, because the daemon runs elsewhere.
-fn directory(wanted: Option<&Path>) -> Outcome<String> {
+pub(crate) fn directory(wanted: Option<&Path>) -> Outcome<String> {
     let here = || {
         std::env::current_dir().map_err(|error| {
             Failure::io("cannot tell the current directory", &error).hint("name one with --cwd DIR")

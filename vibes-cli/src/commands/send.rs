@@ -6,15 +6,14 @@
 use crate::args::SendArgs;
 use crate::client::{Daemon, Start};
 use crate::commands::logs::page;
+use crate::commands::turn::{Step, Turn};
 use crate::commands::wait::{needs_approval, news};
 use crate::commands::{idempotency_key, run::turn_exit};
 use crate::error::{Failure, Kind, Outcome};
-use crate::render::conversation::words_of_block;
 use crate::render::short;
 use crate::{attachment, place, sanitize, ui};
 use vibes_protocol::codec::MAX_CLIENT_LINE;
-use vibes_protocol::model::fact::TurnEnded;
-use vibes_protocol::model::{Fact, Seq, SessionState};
+use vibes_protocol::model::SessionState;
 use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::Input;
 
@@ -37,7 +36,7 @@ pub(crate) fn run(args: &SendArgs) -> Outcome {
         ui::say(&format!("sent to {} (record {seq})", short(session_id)));
         return Ok(());
     }
-    let mut turn = Turn { input_seq: seq, turn: None };
+    let mut turn = Turn::of(seq);
     let mut after = seq;
     let mut printed = Printed::default();
     loop {
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &SendArgs) -> Outcome {
             for record in &records {
                 after = record.seq;
                 match turn.read(&record.fact) {
-                    Step::Nothing => {}
+                    Step::Nothing | Step::Thought | Step::Tool(_) => {}
                     Step::Words(words) => printed.print(&words)?,
                     Step::Ended(ended) => {
                         printed.end()?;
@@ -101,44 +100,6 @@ pub(crate) fn prompt(given: Option<&str>) -> Outcome<String> {
     Ok(text)
 }
 
-/// The turn of one prompt among the records.
-struct Turn {
-    input_seq: Seq,
-    turn: Option<u64>,
-}
-
-enum Step {
-    Nothing,
-    Words(String),
-    Ended(TurnEnded),
-    Dropped(&'static str),
-}
-
-impl Turn {
-    fn read(&mut self, fact: &Fact) -> Step {
-        match fact {
-            Fact::TurnStarted(started) if started.input_seq == self.input_seq => {
-                self.turn = Some(started.turn)
-            }
-            Fact::TurnEnded(ended) if self.turn == Some(ended.turn) => return Step::Ended(ended.clone()),
-            Fact::InputDropped(dropped) if dropped.input_seq == self.input_seq => {
-                return Step::Dropped(match dropped.by {
-                    Some(_) => "somebody removed this prompt before it had its turn",
-                    None => "the session ended before this prompt had its turn",
-                });
-            }
-            Fact::Update(update) if self.turn.is_some() => {
-                let update = &update.update;
-                if update["sessionUpdate"] == "agent_message_chunk" {
-                    return Step::Words(words_of_block(&update["content"]));
-                }
-            }
-            _ => {}
-        }
-        Step::Nothing
-    }
-}
-
 /// The answer on standard output.
 #[derive(Default)]
 struct Printed {
@@ -153,42 +114,5 @@ impl Printed {
 
     fn end(&self) -> Outcome {
         if self.mid_line { ui::raw("\n") } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn fact(value: serde_json::Value) -> Fact {
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn only_the_own_turn_counts() {
-        let chunk = |text: &str| {
-            fact(json!({"kind": "update", "update":
-                {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": text}}}))
-        };
-        let ended = |turn: u64| {
-            fact(
-                json!({"kind": "turn_ended", "turn": turn, "outcome": "finished", "stop_reason": "end_turn"}),
-            )
-        };
-        let started =
-            |turn: u64, seq: u64| fact(json!({"kind": "turn_started", "turn": turn, "input_seq": seq}));
-        let mut turn = Turn { input_seq: 9, turn: None };
-        for other in [started(1, 5), chunk("not mine"), ended(1)] {
-            assert!(matches!(turn.read(&other), Step::Nothing));
-        }
-        turn.read(&started(2, 9));
-        assert!(matches!(turn.read(&chunk("mine")), Step::Words(words) if words == "mine"));
-        assert!(matches!(turn.read(&ended(2)), Step::Ended(_)));
-        let mut turn = Turn { input_seq: 9, turn: None };
-        assert!(matches!(
-            turn.read(&fact(json!({"kind": "input_dropped", "input_seq": 9}))),
-            Step::Dropped(_)
-        ));
     }
 }

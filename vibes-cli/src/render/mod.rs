@@ -8,6 +8,7 @@ pub(crate) mod conversation;
 pub(crate) mod costs;
 pub(crate) mod list;
 pub(crate) mod markdown;
+pub(crate) mod memories;
 pub(crate) mod permission;
 pub(crate) mod runs;
 pub(crate) mod search;

@@ -193,6 +193,8 @@ impl Step<'_> {
                 if self.s.body.deleted_ms.take().is_none() {
                     return Err(self.wrong_state("it is not deleted"));
                 }
+                // Somebody wants to have it.
+                self.s.body.launch.ephemeral = false;
                 self.change_metadata("deleted", json!(false));
                 if !self.s.body.state.is_ended() {
                     let info = Box::new(self.s.info());
@@ -442,7 +444,7 @@ impl Step<'_> {
         Ok(Some(Reply::Ok))
     }
 
-    fn change_metadata(&mut self, field: &str, value: Value) {
+    pub(super) fn change_metadata(&mut self, field: &str, value: Value) {
         self.s.body.version += 1;
         let changes = Map::from_iter([(field.to_owned(), value)]);
         self.record(fact::MetadataChanged { version: self.s.body.version, changes });

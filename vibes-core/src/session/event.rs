@@ -392,6 +392,8 @@ pub struct Plan {
     pub umask: Option<u32>,
     /// Finishes after its first turn.
     pub once: bool,
+    /// Is deleted when it ends.
+    pub ephemeral: bool,
     /// The identity of the client that makes it.
     pub created_by: Option<String>,
     /// What becomes of its questions.

@@ -66,6 +66,9 @@ pub struct LaunchSpec {
     pub umask: Option<u32>,
     /// Finishes after its first turn.
     pub once: bool,
+    /// Is deleted when it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ephemeral: bool,
 }
 
 /// The turn that runs.
@@ -363,6 +366,7 @@ impl State {
                 env_names: plan.env_names,
                 umask: plan.umask,
                 once: plan.once,
+                ephemeral: plan.ephemeral,
             },
             orphan_policy: plan.orphan_policy,
             ttl_s: plan.ttl_s,

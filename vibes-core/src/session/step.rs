@@ -141,6 +141,10 @@ impl Step<'_> {
                 _ => RemovedReason::SessionFinished,
             };
             self.s.removed = Some(reason);
+            if self.s.body.launch.ephemeral && self.s.body.deleted_ms.is_none() {
+                self.s.body.deleted_ms = Some(self.wall);
+                self.change_metadata("deleted", json!(true));
+            }
             // First what it became, then that it left: whoever shows ended sessions needs both.
             let info = Box::new(self.s.info());
             self.effect(Effect::Notice(Notice::Updated(info)));

@@ -1,9 +1,11 @@
 //! What each request does. Thin: a handler finds the session, asks it, and puts the reply into words.
 
 pub mod daemon;
+pub mod memory;
 pub mod rules;
 pub mod search;
 pub mod session;
+pub mod template;
 pub mod turns;
 pub mod web;
 pub mod worktree;

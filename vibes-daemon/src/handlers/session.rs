@@ -7,7 +7,7 @@
 use crate::{
     connection::{Connection, Subscription, lock},
     dispatch::{Answer, Said, error},
-    known, worktree,
+    known, templates, worktree,
 };
 use serde_json::{Map, Value};
 use std::{path::Path, sync::Arc};
@@ -132,7 +132,17 @@ fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, 
 /// Creates a session.
 pub fn create(connection: &Arc<Connection>, request_id: RequestId, body: CreateSession) -> Answer {
     let connection = connection.clone();
-    later(async move { created(request_id, try_create(&connection, body, None).await) })
+    later(async move {
+        let filled = match body.template {
+            None => templates::fill(body),
+            // A file is read, perhaps from a disk that is slow.
+            Some(_) => tokio::task::block_in_place(|| templates::fill(body)),
+        };
+        match filled {
+            Ok(body) => created(request_id, try_create(&connection, body, None).await),
+            Err(why) => error(request_id, None, why).into(),
+        }
+    })
 }
 
 type Created = Result<(SessionInfo, Option<u64>, Vec<Subscription>), CodedError>;
@@ -193,6 +203,8 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
     let wish = CreateSession {
         agent,
         cwd: info.cwd,
+        template: None,
+        values: Default::default(),
         name: body.name,
         prompt: body.prompt,
         conversation: conversation.filter(|_| fork),
@@ -209,6 +221,7 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
         approval_deadline_s: None,
         detached: None,
         once: false,
+        ephemeral: false,
         subscribe: body.subscribe,
         wait_ready: body.wait_ready,
         idempotency_key: body.idempotency_key,
@@ -291,6 +304,7 @@ async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: O
         env_names: env.keys().cloned().collect(),
         umask: body.umask,
         once: body.once,
+        ephemeral: body.ephemeral,
         created_by: connection.caller().identity,
         approvals: ApprovalPolicy { deadline_s: body.approval_deadline_s, detached: body.detached },
         worktree: worktree.clone(),

@@ -185,6 +185,8 @@ impl Bridge {
         let create = CreateSession {
             agent: agent.id.clone(),
             cwd,
+            template: None,
+            values: Default::default(),
             name: None,
             prompt: None,
             conversation: None,
@@ -201,6 +203,7 @@ impl Bridge {
             approval_deadline_s: None,
             detached: None,
             once: false,
+            ephemeral: false,
             // Joined in a moment, from the first record on, as after every loss of the connection.
             subscribe: false,
             // Only an agent that is ready has said what it can be set to.

@@ -207,6 +207,17 @@ impl Markdown {
     }
 }
 
+/// A whole text, painted. What it says is sanitised here.
+pub(crate) fn page(text: &str, width: usize, paint: Paint) -> Vec<String> {
+    let (mut markdown, mut lines) = (Markdown::default(), Vec::new());
+    for line in text.lines() {
+        let line = crate::sanitize::text(line);
+        markdown.line(&super::unframed(&line), width, paint, &mut lines);
+    }
+    markdown.end(width, paint, &mut lines);
+    lines
+}
+
 /// The columns before the first word.
 fn indent(line: &str) -> usize {
     line.chars().take_while(|c| matches!(c, ' ' | '\t')).map(|c| if c == '\t' { 4 } else { 1 }).sum()

@@ -74,6 +74,7 @@ pub fn plan() -> Plan {
         env_names: Vec::new(),
         umask: None,
         once: false,
+        ephemeral: false,
         created_by: None,
         approvals: Default::default(),
         ..Plan::default()

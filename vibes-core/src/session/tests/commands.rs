@@ -144,6 +144,24 @@ fn only_what_does_not_run_is_deleted_and_there_is_a_way_back() {
 }
 
 #[test]
+fn what_is_ephemeral_is_deleted_when_it_ends_until_somebody_wants_it() {
+    let mut case = Case::idle_with(crate::session::event::Plan { ephemeral: true, ..plan() });
+    assert!(case.state.info().deleted_at.is_none());
+    case.ask(ANN, Command::Kill);
+    case.exit(0);
+    case.stands(Killed);
+    assert!(case.state.info().deleted_at.is_some());
+    assert!(case.state.may_be_purged(None).is_ok());
+    case.ok(ANN, Command::Undelete);
+    case.ok(ANN, Command::Resume { context: None });
+    case.live();
+    case.open();
+    case.ask(ANN, Command::Kill);
+    case.exit(0);
+    assert!(case.state.info().deleted_at.is_none(), "it was wanted");
+}
+
+#[test]
 fn only_what_is_deleted_is_purged_and_only_if_it_was_by_then() {
     let mut case = Case::idle();
     assert_eq!(case.refused(ANN, Command::Purge(None)), ErrorCode::InvalidState);

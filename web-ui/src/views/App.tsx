@@ -3,7 +3,7 @@
 import { lazy, Suspense, useEffect, useState } from "react";
 import { actions, hub, useApp } from "../app";
 import { announcements } from "../state/attention";
-import { recall } from "../state/kept";
+import { draft, keepDraft, recall } from "../state/kept";
 import { groupOf, titleOf } from "../state/model";
 import { go, route, showSession, useRoute } from "../state/route";
 import { Icon } from "../ui/Icon";
@@ -127,7 +127,7 @@ function Home({ onNew }: { onNew(): void }) {
   const agents = useApp((state) => state.agents);
   const waiting = [...sessions.values()].filter((session) => groupOf(session) === "needs");
   const working = [...sessions.values()].filter((session) => groupOf(session) === "working").length;
-  const [text, setText] = useState("");
+  const [text, setText] = useState(() => draft("new"));
   const [busy, setBusy] = useState(false);
   useEffect(() => {
     // On a wide screen the last session comes back; on a phone the list is the way in.
@@ -149,7 +149,9 @@ function Home({ onNew }: { onNew(): void }) {
     }
     const made = await actions.create({ agent, cwd, prompt: text.trim() });
     setBusy(false);
-    if (made) showSession(made.id);
+    if (!made) return;
+    keepDraft("new", "");
+    showSession(made.id);
   };
   return (
     <main className="main">
@@ -164,7 +166,7 @@ function Home({ onNew }: { onNew(): void }) {
           }}
         >
           <textarea
-            rows={2} aria-label="First message" placeholder="Write a first message: it makes a session" value={text} onChange={(event) => setText(event.target.value)}
+            rows={2} aria-label="First message" placeholder="Write a first message: it makes a session" value={text} onChange={(event) => (setText(event.target.value), keepDraft("new", event.target.value))}
             onKeyDown={(event) => {
               if (event.key === "Enter" && !event.shiftKey) {
                 event.preventDefault();

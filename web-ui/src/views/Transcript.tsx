@@ -29,6 +29,7 @@ export function Transcript({ session, seq }: { session: SessionInfo; seq: number
   const scroller = useRef<HTMLDivElement>(null);
   const [away, setAway] = useState(false);
   const [marked, setMarked] = useState<number | null>(null);
+  const [target, setTarget] = useState<string | null>(null);
   const place = places.get(id);
   const virtual = useVirtualizer({
     count: items.length,
@@ -78,12 +79,20 @@ export function Transcript({ session, seq }: { session: SessionInfo; seq: number
       if (at < 0) at = all.length - 1;
       if (at < 0) return;
       setMarked(all[at]!.seq);
-      requestAnimationFrame(() => virtual.scrollToIndex(at, { align: "center" }));
+      setTarget(all[at]!.key);
     });
     return () => {
       wanted = false;
     };
-  }, [id, seq, virtual]);
+  }, [id, seq]);
+  // Only when the list that has it is drawn: before, its place is not known.
+  useEffect(() => {
+    if (target === null) return;
+    const at = items.findIndex((item) => item.key === target);
+    if (at < 0) return;
+    setTarget(null);
+    virtual.scrollToIndex(at, { align: "center" });
+  }, [target, items, virtual]);
 
   const shell = session.agent === "shell";
   const working = session.state === "processing" || session.state === "starting";

@@ -12,6 +12,11 @@ import { Icon } from "../ui/Icon";
 import { age, visible } from "../ui/text";
 import { useNow } from "../ui/clock";
 
+function ago(ms: number, now: number): string {
+  const words = age(ms, now);
+  return words === "now" ? "just now" : `${words} ago`;
+}
+
 const TIMES: readonly (readonly [string, number])[] = [["an hour", 3600], ["a day", 86_400], ["a week", 604_800], ["until revoked", 0]];
 
 export default function Tokens() {
@@ -49,7 +54,7 @@ export default function Tokens() {
               <span>
                 <strong>{visible(token.name)}</strong> <span className="tag">{token.role}</span>
                 {token.session_id && <span className="hint"> only {visible(sessions.get(token.session_id)?.name ?? token.session_id.slice(0, 8))}</span>}
-                <small className="hint"> made {age(token.created_at * 1000, now)} ago{token.expires_at ? `, good until ${new Date(token.expires_at * 1000).toLocaleString()}` : ""}</small>
+                <small className="hint"> made {ago(token.created_at * 1000, now)}{token.expires_at ? `, good until ${new Date(token.expires_at * 1000).toLocaleString()}` : ""}</small>
               </span>
               <button type="button" className="danger" onClick={() => setRevoking(token)}>Revoke</button>
             </li>
@@ -67,7 +72,7 @@ export default function Tokens() {
         </form>
         {secret && (
           <p className="secret" role="status">
-            <span>{secret.link ? "Whoever has this link sees this one session. It is shown once:" : "This is shown once:"}</span> <code>{secret.text}</code>
+            <span>{secret.link ? `Whoever has this link ${role === "view" ? "sees" : "drives"} this one session. It is shown once:` : "This is shown once:"}</span> <code>{secret.text}</code>
             <button type="button" onClick={() => void copy(secret.text)}><Icon name="copy" size={13} /> Copy</button>
             <button type="button" className="link" onClick={() => setSecret(null)}>Done</button>
           </p>
@@ -78,7 +83,7 @@ export default function Tokens() {
         <section>
           <details className="fold">
             <summary>What was done over the web</summary>
-            <ul>{entries.map((one, at) => <li key={at}>{age(one.at_ms, now)} ago: {visible(one.name)} · {one.request} {one.session_id ? visible(one.session_id.slice(0, 8)) : ""} · {one.outcome}</li>)}</ul>
+            <ul>{entries.map((one, at) => <li key={at}>{ago(one.at_ms, now)}: {visible(one.name)} · {one.request} {one.session_id ? visible(one.session_id.slice(0, 8)) : ""} · {one.outcome}</li>)}</ul>
           </details>
         </section>
       )}

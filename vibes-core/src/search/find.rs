@@ -152,7 +152,9 @@ pub(super) fn find(
             // There is one more: the next page begins behind the last one of this.
             return Ok(found);
         }
-        let Some(hit) = shown(connection, &expression, id, no, &parts)? else { continue };
+        // By the words alone: whose it is would only be looked up once more.
+        let words = &sought.query.expression;
+        let Some(hit) = shown(connection, words, id, no, &parts)? else { continue };
         found.hits.push(hit);
         found.cursor = Some(match sought.order {
             Order::Newest => id.to_string(),

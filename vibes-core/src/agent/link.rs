@@ -4,36 +4,28 @@
 //! line it wrote is handed over before the link says that it is gone. The events channel is the back-pressure: a
 //! session that cannot commit stops the reading, the spool grows to its budget, and the agent waits.
 
+mod ending;
+mod frames;
+
 pub use super::place::{agent_pid, end_runner, is_unknown, runner_process};
 use super::{
     launch::Yard,
     place,
     spool::{Chunk, Line, SpoolReader},
 };
-use crate::{
-    host,
-    points::{self, Point},
-};
+use crate::points::{self, Point};
+use frames::{hello, next_report, write_some};
 use std::{
     collections::VecDeque,
     io,
-    os::fd::AsRawFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixStream, unix::OwnedWriteHalf},
-    sync::mpsc,
-    time::Instant,
-};
+use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc, time::Instant};
 use vibes_protocol::model::SessionId;
-use vibes_runner::{
-    spool,
-    wire::{Exit, FrameError, MAX_PAYLOAD, Order, RUNNER_PROTOCOL, Refusal, Report, Standing, take_frame},
-};
+use vibes_runner::wire::{Exit, Order, Refusal, Report, Standing};
 
 /// What a link tells its session.
 #[derive(Debug)]
@@ -420,55 +412,6 @@ impl Worker {
         }
     }
 
-    /// The runner is no more: kills what it left, hands over the rest of the spool, tells how it ended.
-    async fn conclude(&mut self, exit: Option<Exit>) -> Result<(), Unheard> {
-        let (marker, dir) = (self.marker.clone(), self.dir.clone());
-        let sweep = move || {
-            place::kill_group(&dir);
-            host::sweep(&marker, SWEEPS)
-        };
-        let left = tokio::task::spawn_blocking(sweep).await.unwrap_or_default();
-        let _ = self.stopped.set(left.clone());
-        let mut tries = 0;
-        loop {
-            match self.reader.read() {
-                Ok(Some(chunk)) if chunk.lines.is_empty() => {}
-                Ok(Some(chunk)) => {
-                    points::hit(Point::IngestRead);
-                    self.events.send(LinkEvent::Lines(chunk)).await?;
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(dir = %self.dir.display(), %error, "the rest of the spool cannot be read");
-                    tries += 1;
-                    if error.kind() == io::ErrorKind::NotFound {
-                        break;
-                    }
-                    if tries > LAST_TRIES {
-                        let chunk = self.reader.give_up(&format!("the rest of it cannot be read: {error}"));
-                        self.events.send(LinkEvent::Lines(chunk)).await?;
-                        break;
-                    }
-                    let why = Some(format!("what its agent wrote cannot be read: {error}"));
-                    self.events.send(LinkEvent::Hindered(Hindrance::Unread, why)).await?;
-                    tokio::time::sleep(READ_AGAIN).await;
-                }
-            }
-        }
-        let lost = self.reader.give_up_to(place::spool_end(&self.dir).unwrap_or(0));
-        for chunk in lost.into_iter().chain(self.reader.finish()) {
-            self.events.send(LinkEvent::Lines(chunk)).await?;
-        }
-        let gone = Gone {
-            exit: exit.or_else(|| place::exit_file(&self.dir)),
-            left,
-            last_in_seq: spool::last_logged_input(&self.dir).ok(),
-            stderr: place::stderr_tail(&self.dir),
-        };
-        self.events.send(LinkEvent::Gone(Box::new(gone))).await?;
-        Ok(())
-    }
-
     fn kill_runner(&self) {
         tracing::warn!(dir = %self.dir.display(), "the runner did not carry out the stop: killing it");
         place::kill_runner(&self.dir);
@@ -544,81 +487,4 @@ async fn overdue(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// Writes what the runner takes of the orders. Ended early, it has written nothing.
-async fn write_some(to: &mut OwnedWriteHalf, unsent: &mut VecDeque<u8>) -> io::Result<()> {
-    let front = unsent.as_slices().0;
-    let part = points::part(Point::OutHalfFrame, front.len());
-    let cut = part < front.len();
-    let written = to.write(&front[..part]).await?;
-    unsent.drain(..written);
-    if cut {
-        points::hit(Point::OutHalfFrame);
-    }
-    if unsent.is_empty() {
-        points::hit(Point::OutSent);
-    }
-    Ok(())
-}
-
-async fn hello(dir: &Path, fence: u64) -> io::Result<Result<(UnixStream, Standing), Refusal>> {
-    let mut stream = connect(dir).await?;
-    stream.write_all(&Order::Hello { protocol: RUNNER_PROTOCOL, fence }.encode()).await?;
-    let mut buffer = Vec::new();
-    // The answer is the first frame, and nothing is sent after it unasked before it was read whole: what follows in
-    // the same read would be lost, so exactly one frame's bytes are taken.
-    loop {
-        let missing = missing(&buffer).map_err(io::Error::other)?;
-        if missing == 0 {
-            break;
-        }
-        if (&mut stream).take(missing as u64).read_buf(&mut buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    match next_report(&mut buffer) {
-        Some(Report::Hello(standing)) => Ok(Ok((stream, standing))),
-        Some(Report::Refused { why, .. }) => Ok(Err(why)),
-        other => Err(io::Error::other(format!("the runner answered hello with {other:?}"))),
-    }
-}
-
-/// How many bytes are missing from the frame that `buffer` begins.
-fn missing(buffer: &[u8]) -> Result<usize, FrameError> {
-    let Some(length) = buffer.first_chunk::<4>() else { return Ok(8 - buffer.len()) };
-    let length = u32::from_le_bytes(*length) as usize;
-    if length > MAX_PAYLOAD {
-        Err(FrameError::TooLong(length))
-    } else {
-        Ok((8 + length).saturating_sub(buffer.len()))
-    }
-}
-
-/// The next whole report. A frame that cannot be read is skipped: the files hold everything that matters.
-fn next_report(buffer: &mut Vec<u8>) -> Option<Report> {
-    loop {
-        match take_frame(buffer) {
-            Ok(Some(payload)) => match Report::decode(&payload) {
-                Ok(report) => return Some(report),
-                Err(error) => tracing::warn!(%error, "a report of a runner is skipped"),
-            },
-            Ok(None) => return None,
-            Err(error) => {
-                tracing::error!(%error, "a runner's stream is broken");
-                buffer.clear();
-                return None;
-            }
-        }
-    }
-}
-
-/// Connects to the socket in `dir`, however long its path is.
-async fn connect(dir: &Path) -> io::Result<UnixStream> {
-    let path = dir.join(spool::SOCKET);
-    if path.as_os_str().len() <= 100 {
-        return UnixStream::connect(path).await;
-    }
-    let dir = std::fs::File::open(dir)?;
-    UnixStream::connect(format!("/proc/self/fd/{}/{}", dir.as_raw_fd(), spool::SOCKET)).await
 }

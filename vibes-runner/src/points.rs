@@ -129,6 +129,8 @@ points! {
     IndexForgets = "index.forgets",
     /// Some of what is left of forgotten documents is removed.
     IndexScrubs = "index.scrubs",
+    /// Some turns of a store that had no ledger are in it, and others are not.
+    LedgerTold = "ledger.told",
     /// The daemon has begun to stop.
     StopBegun = "stop.begun",
     /// It let go of its sessions.

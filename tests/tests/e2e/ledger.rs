@@ -4,7 +4,8 @@
 
 use serde_json::{Value, json};
 use std::fs;
-use vibes_tests::{Real, TestEnv, Wire, agents, oracle};
+use vibes_runner::points::Point;
+use vibes_tests::{Real, TestEnv, Wire, agents, eventually, oracle, points::Hook};
 
 /// The last turn, as the command line tells it.
 #[track_caller]
@@ -220,11 +221,11 @@ fn costs_are_summed_up_by_whatever_is_asked_and_outlive_their_sessions() {
     oracle::check(&env);
 }
 
-#[test]
-fn turns_of_a_store_that_had_no_ledger_are_told_by_their_records() {
-    let env = TestEnv::started();
+/// Three turns of one session and one of another, and what is told of them; the daemon is stopped, and its store is as it was
+/// when there was no ledger.
+fn of_before(env: &TestEnv) -> (String, [Value; 3]) {
     let mut ada = env.client("ada");
-    let session = ada.create(&env, json!({"subscribe": true}));
+    let session = ada.create(env, json!({"subscribe": true}));
     turn(
         &mut ada,
         &session,
@@ -235,25 +236,60 @@ fn turns_of_a_store_that_had_no_ledger_are_told_by_their_records() {
     env.vibes(&["suspend", &session]).ok();
     // It counts anew with each process.
     turn(&mut ada, &session, "cost 0.25\nexit 3");
-    let ended = ada.create(&env, json!({"subscribe": true, "name": "ended"}));
+    let ended = ada.create(env, json!({"subscribe": true, "name": "ended"}));
     turn(&mut ada, &ended, "cost 2.0");
     ada.ok("kill_session", json!({"session_id": ended}));
-    let told = |env: &TestEnv, id: &str| env.vibes(&["runs", id, "--json"]).ok().json();
-    let before = (told(&env, &session), told(&env, "ended"), costs(&env, &["--by", "session"]));
-    assert_eq!(before.0.as_array().map(Vec::len), Some(3));
+    let before = told(env, &session);
+    assert_eq!(before[0].as_array().map(Vec::len), Some(3));
     drop(ada);
     env.daemon().terminate();
     env.as_of_schema(2);
+    (session, before)
+}
+
+/// What the ledger tells of the two.
+fn told(env: &TestEnv, session: &str) -> [Value; 3] {
+    let runs = |id: &str| env.vibes(&["runs", id, "--json"]).ok().json();
+    [runs(session), runs("ended"), costs(env, &["--by", "session"])]
+}
+
+/// It goes on from what was told.
+fn goes_on(env: &TestEnv, session: &str) {
+    let mut ada = env.client("ada");
+    ada.subscribe(session, 0, "writer");
+    turn(&mut ada, session, "cost 0.75");
+    assert_eq!(last(env, session)["turn"], 4);
+    assert_eq!(costs(env, &["--by", "agent"])[0]["turns"], 4, "one took nothing");
+    oracle::check(env);
+}
+
+#[test]
+fn turns_of_a_store_that_had_no_ledger_are_told_by_their_records() {
+    let env = TestEnv::started();
+    let (session, before) = of_before(&env);
     env.daemon();
-    let now = || (told(&env, &session), told(&env, "ended"), costs(&env, &["--by", "session"]));
-    vibes_tests::eventually("the ledger is as it was", || (now() == before).then_some(()));
+    eventually("the ledger is as it was", || (told(&env, &session) == before).then_some(()));
     // What it has is not told again, and goes on.
     env.daemon().kill9();
     env.daemon();
-    let mut ada = env.client("ada");
-    ada.subscribe(&session, 0, "writer");
-    turn(&mut ada, &session, "cost 0.75");
-    assert_eq!(last(&env, &session)["turn"], 4);
-    assert_eq!(costs(&env, &["--by", "agent"])[0]["turns"], 4, "one took nothing");
-    oracle::check(&env);
+    goes_on(&env, &session);
+}
+
+#[test]
+#[cfg_attr(not(feature = "points"), ignore = "needs programs with points: --features points")]
+fn fault_01_killed_while_turns_of_before_are_told() {
+    for hit in [1, 2] {
+        let env = TestEnv::started();
+        let (session, before) = of_before(&env);
+        let hook = Hook::killing(&env, Point::LedgerTold, hit, |_| {});
+        env.spawn_vibes(&["daemon", "start"], "", &hook.variables()).wait();
+        hook.held();
+        let owed = "key = 'ledger' AND value = 'owed'";
+        assert_eq!(env.rows("meta", owed), 1, "it is not done");
+        assert_eq!(env.rows("payer", "1"), i64::from(hit), "some are in it");
+        env.daemon();
+        eventually("the ledger is as it was", || (told(&env, &session) == before).then_some(()));
+        eventually("nothing is owed", || (env.rows("meta", owed) == 0).then_some(()));
+        goes_on(&env, &session);
+    }
 }

@@ -6,6 +6,7 @@
 use super::Sessions;
 use crate::{
     journal::{SessionNo, Spent, StoreError},
+    points::{self, Point},
     session::{past::Past, persist},
 };
 use serde_json::Value;
@@ -67,6 +68,7 @@ impl Sessions {
                     turns: turns.iter().filter_map(persist::turn_parts).collect(),
                 };
                 self.parts.writer.past(no, turns.iter().map(persist::turn_row).collect(), spent).await?;
+                points::hit(Point::LedgerTold);
             }
             if last == 0 {
                 return Ok(());

@@ -34,7 +34,8 @@ fn every_point_has_its_test() {
         include_str!("purge.rs"),
         include_str!("runner.rs"),
         include_str!("search.rs"),
-        include_str!("worktree.rs")
+        include_str!("worktree.rs"),
+        include_str!("../ledger.rs")
     );
     let untested = points::ALL.iter().filter(|point| !tests.contains(&format!("Point::{point:?})")));
     assert_eq!(untested.collect::<Vec<_>>(), [] as [&Point; 0]);

@@ -111,6 +111,60 @@ fn an_approval_is_whole_on_a_phone_and_on_a_wall() {
 }
 
 #[test]
+fn a_request_that_waits_is_framed_anew_for_a_screen_of_another_width() {
+    let env = TestEnv::started();
+    let session = env.run_fake("ask t1 rm -r build");
+    let pty = Pty::sized(&env, &["attach", &session], (100, 30), KIND);
+    pty.wait_for_row("› [A]pprove");
+    for columns in [44, 90] {
+        pty.resize(columns, 30);
+        pty.wait_for_screen("a whole frame of this width", |screen| {
+            let width = |row: &String| row.chars().count();
+            let last = screen.iter().rposition(|row| row.starts_with('╔'));
+            last.is_some_and(|at| {
+                let frame: Vec<&String> =
+                    screen[at..].iter().take_while(|row| row.starts_with(['╔', '║', '╟', '╚'])).collect();
+                let edges = [frame[0], frame[frame.len() - 1]];
+                let whole = edges.iter().all(|edge| width(edge) <= usize::from(columns))
+                    && width(edges[1]) + 6 > usize::from(columns).min(80)
+                    && edges[1].starts_with('╚');
+                whole && frame.iter().any(|row| row.contains("rm -r build"))
+            })
+        });
+    }
+    // Its keys count, for the same request.
+    let mut ada = env.client("ada");
+    ada.subscribe(&session, 0, "viewer");
+    eventually("it is approved", || {
+        pty.keys("a");
+        let info = ada.ok("get_session", json!({"session_id": session}));
+        (info["session"]["state"] != "waiting_permission").then_some(())
+    });
+    assert_eq!(ada.fact(&session, "permission_resolved")["fact"]["outcome"], "allowed");
+}
+
+#[test]
+#[cfg_attr(not(feature = "points"), ignore = "needs programs with points: --features points")]
+fn a_panic_gives_the_terminal_back_and_is_read_on_it() {
+    let env = TestEnv::started();
+    let (session, mut pty) = window(&env, (80, 24));
+    assert!(pty.is_raw());
+    pty.keys("/panic\r");
+    assert_ne!(pty.wait_exit(), 0);
+    assert!(!pty.is_raw(), "keys are echoed and lines are lines again");
+    let drawn = String::from_utf8_lossy(&pty.drawn_to_the_end()).into_owned();
+    let [back, told] = ["\u{1b}[?2004l", "as asked, by /panic"].map(|part| drawn.find(part));
+    assert!(back.is_some() && back < told, "the terminal is given back before a word is said: {drawn:?}");
+    assert!(drawn.contains("\u{1b}[?25h"), "the cursor is seen");
+    // To the session it was a leave.
+    let mut ada = env.client("ada");
+    eventually("nobody is attached", || {
+        let members = ada.ok("who", json!({"session_id": session}))["members"].take();
+        members.as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+}
+
+#[test]
 fn the_screen_is_whole_after_every_change_of_its_size() {
     let env = TestEnv::started();
     let (session, pty) = window(&env, (100, 30));

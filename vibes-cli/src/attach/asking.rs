@@ -74,6 +74,17 @@ impl View {
         Ok(())
     }
 
+    /// The screen has another width: the request on it is shown once more, as it fits.
+    pub(super) fn frame_anew(&mut self, output: &mut Output) -> Outcome {
+        match self.shown.take() {
+            Some(_) if !self.answered => self.ask(output),
+            shown => {
+                self.shown = shown;
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn frame(&self, permission: &Permission, limit: usize, output: &mut Output) -> Outcome {
         output.lines(permission::frame(
             &self.session,

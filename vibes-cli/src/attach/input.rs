@@ -82,6 +82,8 @@ impl View {
                 self.send_or_say(Who { session_id: self.session.id.to_string() }, link, output)?;
             }
             Typed::Detach => return Ok(true),
+            #[cfg(feature = "points")]
+            Typed::Prompt("/panic") => panic!("as asked, by /panic"),
             Typed::Help => output.lines(slash::help(crate::ui::width()))?,
             Typed::Answer(words) => self.answer_questions(words, link, output)?,
             Typed::Option(None) => self.note("/option wants the number of an option", output)?,
@@ -89,7 +91,7 @@ impl View {
             Typed::Queue => {
                 self.queue_asked = true;
                 let session_id = self.session.id.to_string();
-                self.send_or_say(GetSession { session_id }, link, output)?;
+                self.send_or_say(GetSession { session_id, ports: false }, link, output)?;
             }
             Typed::Drop(Some(input_seq)) => {
                 let session_id = self.session.id.to_string();

@@ -44,6 +44,9 @@ use window::{Key, Typed, Window};
 /// A line under way is shown after so much silence, so that a question without a newline is seen.
 const SILENCE: Duration = Duration::from_millis(700);
 
+/// A window whose edge is drawn has many sizes: what is framed for one is framed anew when it has kept it for so long.
+const SETTLED: Duration = Duration::from_millis(250);
+
 /// Everything that can wake the loop.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -130,7 +133,7 @@ fn run(daemon: &Daemon, session: &SessionInfo, after: Seq, mode: Mode) -> Outcom
     } else if mode.interactive {
         terminal::read_lines(events.clone());
     }
-    let ended = Loop { link, view, output, events, heard, retry: None }.run();
+    let ended = Loop { link, view, output, events, heard, retry: None, reframe: None }.run();
     ended.and_then(End::outcome)
 }
 
@@ -162,6 +165,8 @@ struct Loop {
     events: Sender<Event>,
     heard: Receiver<Event>,
     retry: Option<Retry>,
+    /// When the request on the screen is framed anew, after the screen got another width.
+    reframe: Option<Instant>,
 }
 
 impl Loop {
@@ -188,6 +193,9 @@ impl Loop {
             if let Some(window) = &mut self.output.window {
                 window.draw_if_due(&self.view)?;
             }
+            if self.reframe.take_if(|at| *at <= Instant::now()).is_some() {
+                self.view.frame_anew(&mut self.output)?;
+            }
             let event = match self.heard.try_recv() {
                 Ok(event) => Some(event),
                 Err(_) => self.sleep()?,
@@ -206,7 +214,7 @@ impl Loop {
         let silence = (window.is_none() && self.view.has_partial()).then(|| now + SILENCE);
         let picture = window.and_then(|window| window.due(self.view.running.is_some()));
         let retry = self.retry.as_ref().map(|retry| retry.at);
-        let until = [silence, retry, picture, self.view.deadline()].into_iter().flatten().min();
+        let until = [silence, retry, picture, self.reframe, self.view.deadline()].into_iter().flatten().min();
         let Some(until) = until else {
             // The loop holds a sender itself, so the channel cannot close.
             return Ok(self.heard.recv().ok());
@@ -251,6 +259,7 @@ impl Loop {
             Some(Event::Resized) => {
                 if let Some(width) = self.output.window.as_mut().and_then(Window::resized) {
                     self.view.conversation.resize(width);
+                    self.reframe = Some(Instant::now() + SETTLED);
                 }
             }
             Some(Event::Press(press)) => leave = self.press(press)?,

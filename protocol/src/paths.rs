@@ -65,6 +65,11 @@ impl StateDir {
         self.0.join("run")
     }
 
+    /// What is attached to prompts.
+    pub fn blobs(&self) -> PathBuf {
+        self.0.join("blobs")
+    }
+
     /// The daemon's rotated logs.
     pub fn logs(&self) -> PathBuf {
         self.0.join("log")

@@ -64,6 +64,7 @@ messages! {
     Welcome = "welcome", SessionList = "session_list", SessionCreated = "session_created", Session = "session",
     Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Agents = "agents", Worktree = "worktree", SearchResults = "search_results",
     Web = "web", TokenCreated = "token_created", Tokens = "tokens", Audit = "audit",
+    Attached = "attached", Blob = "blob",
     DaemonStatus = "daemon_status", Ok = "ok", Error = "error", Pong = "pong", Ping = "ping",
     SessionNotification = "session_notification", SessionUpdated = "session_updated",
     SessionRemoved = "session_removed", OwnershipTransferred = "ownership_transferred", Record = "record",

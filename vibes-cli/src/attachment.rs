@@ -11,34 +11,61 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use vibes_protocol::model::content::bytes as size;
-use vibes_protocol::wire::request::Content;
+use vibes_protocol::model::SessionInfo;
+use vibes_protocol::model::content::{MOST_ATTACHED, bytes as size};
+use vibes_protocol::wire::Message;
+use vibes_protocol::wire::request::{Attach, Content, GetBlob};
 
-/// What the files of one prompt may have together, in bytes: a line for the daemon may have 1 MiB, and images become a third
-/// longer in it.
-const MOST: u64 = 704 * 1024;
 /// A longer text goes as a link: the agent reads of it what it needs.
 const LONGEST_TEXT: u64 = 128 * 1024;
+
+/// Whoever gets the files.
+pub(crate) enum To<'a> {
+    /// An agent that is to be started.
+    Agent(&'a str),
+    /// A session, as it was named.
+    Session(&'a str),
+}
+
+impl To<'_> {
+    /// What it takes besides text and links: what its agent has said, or what is known of agents like it.
+    fn accepts(&self, daemon: &mut Daemon) -> Outcome<Vec<String>> {
+        let of_agent = |daemon: &mut Daemon, agent: &str| {
+            Ok(daemon.agent(agent)?.map(|agent| agent.accepts).unwrap_or_default())
+        };
+        match self {
+            Self::Agent(agent) => of_agent(daemon, agent),
+            Self::Session(id) => {
+                let SessionInfo { accepts, agent, .. } = daemon.session(id)?.0;
+                accepts.map_or_else(|| of_agent(daemon, &agent), Ok)
+            }
+        }
+    }
+}
 
 /// A prompt with what goes with it.
 pub(crate) fn content(
     daemon: &mut Daemon,
-    agent: impl FnOnce(&mut Daemon) -> Outcome<String>,
+    to: &To<'_>,
     prompt: String,
     files: &[String],
 ) -> Outcome<Content> {
     if files.is_empty() {
         return Ok(Content::Text(prompt));
     }
-    let agent = agent(daemon)?;
-    let accepts = daemon.agent(&agent)?.map(|agent| agent.accepts).unwrap_or_default();
+    let accepts = to.accepts(daemon)?;
     let mut blocks = Vec::new();
     if !prompt.trim().is_empty() {
         blocks.push(json!({"type": "text", "text": prompt}));
     }
-    let mut room = MOST;
+    let mut room = MOST_ATTACHED;
+    // The daemon reads the file, and keeps it once however often it is attached.
+    let mut keep = |path: &str| match daemon.ask(Attach { path: path.to_owned() })? {
+        Message::Attached { sha256, size, .. } => Ok((sha256, size)),
+        _ => Err(Failure::unexpected("attach")),
+    };
     for file in files {
-        let block = block(file, &accepts, &mut room)?;
+        let block = block(file, &accepts, &mut room, &mut keep)?;
         if block["type"] == "resource_link" && !file.contains("://") {
             ui::say(&format!("{file} goes as a link: the agent reads it by itself"));
         }
@@ -47,8 +74,35 @@ pub(crate) fn content(
     Ok(Content::Blocks(blocks))
 }
 
-/// One file, or link, as a block.
-fn block(file: &str, accepts: &[String], room: &mut u64) -> Outcome<Value> {
+/// A block of a prompt with its bytes, where the daemon keeps them elsewhere.
+pub(crate) fn whole(daemon: &mut Daemon, session_id: &str, mut block: Value) -> Outcome<Value> {
+    let Some(sha256) = block["blob"]["sha256"].as_str().map(str::to_owned) else { return Ok(block) };
+    let Message::Blob { data, .. } = daemon.ask(GetBlob { session_id: session_id.to_owned(), sha256 })?
+    else {
+        return Err(Failure::unexpected("get_blob"));
+    };
+    let is_text = block["blob"]["text"] == true;
+    if let Some(block) = block.as_object_mut() {
+        block.shift_remove("blob");
+    }
+    match (block["type"] == "resource", is_text) {
+        (true, true) => {
+            let bytes = STANDARD.decode(data).map_err(|_| Failure::unexpected("get_blob"))?;
+            block["resource"]["text"] = String::from_utf8_lossy(&bytes).into();
+        }
+        (true, false) => block["resource"]["blob"] = data.into(),
+        (false, _) => block["data"] = data.into(),
+    }
+    Ok(block)
+}
+
+/// One file, or link, as a block; `keep` has the daemon keep a file, and says its hash and its length.
+fn block(
+    file: &str,
+    accepts: &[String],
+    room: &mut u64,
+    keep: &mut dyn FnMut(&str) -> Outcome<(String, u64)>,
+) -> Outcome<Value> {
     let takes = |kind: &str| accepts.iter().any(|one| one == kind);
     if file.starts_with("https://") || file.starts_with("http://") {
         let name = file.trim_end_matches('/').rsplit('/').next().unwrap_or(file);
@@ -87,27 +141,32 @@ fn block(file: &str, accepts: &[String], room: &mut u64) -> Outcome<Value> {
     if !inline {
         return Ok(link(Some(mime)));
     }
-    if meta.len() > *room {
-        let message = format!("--attach {file}: {} are more than fits", size(meta.len()));
+    let too_much = |found: u64| {
+        let message = format!("--attach {file}: {} are more than fits", size(found));
         let hint = format!(
             "a prompt carries {} of files; make it smaller, or name its path in the prompt for the agent to read",
-            size(MOST)
+            size(MOST_ATTACHED)
         );
-        return Err(Failure::usage(message).hint(hint));
+        Failure::usage(message).hint(hint)
+    };
+    if meta.len() > *room {
+        return Err(too_much(meta.len()));
     }
-    let data = fs::read(&path).map_err(|error| failed(&error))?;
+    let is_text = !matches!(kind, "image" | "audio");
+    if is_text && std::str::from_utf8(&fs::read(&path).map_err(|error| failed(&error))?).is_err() {
+        return Ok(link(Some("application/octet-stream")));
+    }
+    // A path in an address is UTF-8 already.
+    let (sha256, length) = keep(&path.to_string_lossy())?;
     // As it is now: somebody may be writing it.
-    *room = room
-        .checked_sub(data.len() as u64)
-        .ok_or_else(|| Failure::usage(format!("--attach {file}: it grows")))?;
-    Ok(match kind {
-        "image" | "audio" => {
-            json!({"type": kind, "mimeType": mime, "data": STANDARD.encode(data), "uri": uri})
-        }
-        _ => match String::from_utf8(data) {
-            Ok(text) => json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}}),
-            Err(_) => link(Some("application/octet-stream")),
-        },
+    *room = room.checked_sub(length).ok_or_else(|| too_much(length))?;
+    let blob = json!({"sha256": sha256, "size": length});
+    Ok(if is_text {
+        let mut block = json!({"type": "resource", "resource": {"uri": uri, "mimeType": mime}, "blob": blob});
+        block["blob"]["text"] = true.into();
+        block
+    } else {
+        json!({"type": kind, "mimeType": mime, "uri": uri, "blob": blob})
     })
 }
 
@@ -186,6 +245,10 @@ mod tests {
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n0000";
 
+    fn keep(path: &str) -> Outcome<(String, u64)> {
+        Ok(("00".repeat(32), fs::metadata(path).unwrap().len()))
+    }
+
     fn dir() -> PathBuf {
         let dir = std::env::temp_dir().join(format!("vibes-attach-{}", uuid::Uuid::new_v4()));
         fs::create_dir_all(&dir).unwrap();
@@ -210,19 +273,21 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             let file = path.to_str().unwrap();
             for (accepts, kind) in [(&all[..], with_all), (&[][..], with_none)] {
-                let mut room = MOST;
-                let block = block(file, accepts, &mut room).unwrap();
+                let mut room = MOST_ATTACHED;
+                let block = block(file, accepts, &mut room, &mut keep).unwrap();
                 assert_eq!(block["type"], *kind, "{name}");
                 let uri = block["uri"].as_str().or(block["resource"]["uri"].as_str()).unwrap();
                 assert_eq!(uri, format!("file://{file}"));
-                assert_eq!(room == MOST, *kind == "resource_link", "{name}");
+                assert_eq!(room == MOST_ATTACHED, *kind == "resource_link", "{name}");
+                assert_eq!(block["blob"]["text"] == true, *kind == "resource", "{name}");
             }
         }
-        let image = block(dir.join("a.txt").to_str().unwrap(), &all, &mut MOST.clone()).unwrap();
-        assert_eq!((&image["mimeType"], &image["data"]), (&json!("image/png"), &json!(STANDARD.encode(PNG))));
-        let link = block("https://example.org/a/b.png", &all, &mut MOST.clone()).unwrap();
+        let mut one = |file: &str| block(file, &all, &mut MOST_ATTACHED.clone(), &mut keep).unwrap();
+        let image = one(dir.join("a.txt").to_str().unwrap());
+        assert_eq!((&image["mimeType"], &image["blob"]["size"]), (&json!("image/png"), &json!(PNG.len())));
+        let link = one("https://example.org/a/b.png");
         assert_eq!((&link["type"], &link["name"]), (&json!("resource_link"), &json!("b.png")));
-        assert_eq!(block(dir.to_str().unwrap(), &all, &mut MOST.clone()).unwrap()["type"], "resource_link");
+        assert_eq!(one(dir.to_str().unwrap())["type"], "resource_link");
         fs::remove_dir_all(dir).unwrap();
     }
 
@@ -235,15 +300,16 @@ mod tests {
             fs::write(&path, [head, &vec![b' '; length - head.len()]].concat()).unwrap();
             path
         };
-        let mut room = MOST;
-        let half = write("half.png", PNG, 400 * 1024);
-        assert_eq!(block(&half, &all, &mut room).unwrap()["type"], "image");
-        let error = block(&half, &all, &mut room).unwrap_err();
-        assert!(error.message.contains("400 KiB are more than fits"), "{error:?}");
+        let mut room = MOST_ATTACHED;
+        let half = write("half.png", PNG, 3 * 1024 * 1024);
+        assert_eq!(block(&half, &all, &mut room, &mut keep).unwrap()["type"], "image");
+        let error = block(&half, &all, &mut room, &mut keep).unwrap_err();
+        assert!(error.message.contains("3.0 MiB are more than fits"), "{error:?}");
         let long = write("long.txt", b"", 200 * 1024);
-        assert_eq!(block(&long, &all, &mut MOST.clone()).unwrap()["type"], "resource_link");
+        let mut one = |file: &str| block(file, &all, &mut MOST_ATTACHED.clone(), &mut keep);
+        assert_eq!(one(&long).unwrap()["type"], "resource_link");
         for bad in ["/no/such/file", "/dev/null"] {
-            assert!(block(bad, &all, &mut MOST.clone()).is_err(), "{bad}");
+            assert!(one(bad).is_err(), "{bad}");
         }
         fs::remove_dir_all(dir).unwrap();
     }

@@ -17,6 +17,7 @@ pub use sweep::{AWAKE, Keeping};
 
 use crate::{
     agent::launch::Yard,
+    blobs::Blobs,
     board::Board,
     clock::{self, Awake},
     journal::{NewSession, Place, Reader, SessionNo, StoreError, StoredSession, Tails, Writer},
@@ -71,6 +72,8 @@ pub struct Parts {
     pub prices: Arc<Prices>,
     /// Removes what an embedded agent keeps of a conversation.
     pub forget: Forget,
+    /// What is attached to prompts.
+    pub blobs: Arc<Blobs>,
     /// Tells all tasks to let go.
     pub stop: CancellationToken,
 }
@@ -140,6 +143,11 @@ impl Sessions {
         &self.parts.board
     }
 
+    /// What is attached to prompts.
+    pub fn blobs(&self) -> &Arc<Blobs> {
+        &self.parts.blobs
+    }
+
     /// Writes the store.
     pub fn writer(&self) -> &Writer {
         &self.parts.writer
@@ -172,6 +180,7 @@ impl Sessions {
             falling: self.falling.clone(),
             retire: self.registry.clone().retire(),
             forget: self.parts.forget.clone(),
+            blobs: self.parts.blobs.clone(),
         }
     }
 

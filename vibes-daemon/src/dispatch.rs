@@ -5,7 +5,7 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{daemon, memory, rules, search, session, template, turns, web, worktree},
+    handlers::{attachments, daemon, memory, ports, prompts, rules, search, session, template, turns, web, worktree},
     web::{access, audit},
 };
 use std::{pin::Pin, sync::Arc};
@@ -62,6 +62,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::Unsubscribe(_)
         | Request::Who(_)
         | Request::GetSession(_)
+        | Request::GetBlob(_)
         | Request::ReadRecords(_)
         | Request::ListAgents(_)
         | Request::GetDaemonStatus(_)
@@ -95,6 +96,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::EditMemory(_)
         | Request::RemoveMemories(_)
         | Request::ForkSession(_)
+        | Request::Attach(_)
         | Request::CreateSession(_)
         | Request::Web(_)
         | Request::CreateToken(_)
@@ -174,11 +176,10 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::WorktreeRequest(body) => worktree::act(connection, r, body),
         Request::Subscribe(body) => session::subscribe(connection, r, body),
         Request::Unsubscribe(body) => session::unsubscribe(connection, r, body),
-        Request::Input(body) => session::input(connection, r, body),
-        Request::EditInput(body) => {
-            let change = QueueChange::Edit(body.content.into_blocks());
-            session::ask(connection, r, &body.session_id, Command::Queued(body.input_seq, change))
-        }
+        Request::Input(body) => prompts::input(connection, r, body),
+        Request::EditInput(body) => prompts::edit(connection, r, body),
+        Request::Attach(body) => attachments::attach(connection, r, body),
+        Request::GetBlob(body) => attachments::get(connection, r, body),
         Request::MoveInput(body) => {
             let change = QueueChange::Move(body.place);
             session::ask(connection, r, &body.session_id, Command::Queued(body.input_seq, change))
@@ -248,7 +249,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::RemoveMemories(body) => memory::remove(connection, r, body),
         Request::MemoryCommand(body) => memory::command(connection, r, body),
         Request::Who(body) => session::who(connection, r, &body.session_id),
-        Request::GetSession(body) => session::get(connection, r, &body.session_id),
+        Request::GetSession(body) => ports::session(connection, r, body),
         Request::ReadRecords(body) => session::read(connection, r, body),
         Request::Web(body) => web::web(connection, r, body),
         Request::CreateToken(body) => web::create(connection, r, body),

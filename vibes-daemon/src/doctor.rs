@@ -7,7 +7,7 @@
 use crate::{
     config::Config,
     instance::{Instance, Running},
-    paths, worktree,
+    paths, ports, worktree,
 };
 use std::{collections::BTreeMap, process::ExitCode};
 use vibes_core::{
@@ -17,6 +17,7 @@ use vibes_core::{
     search,
     session::persist,
 };
+use vibes_protocol::wire::message::Listener;
 
 /// What helps against a damaged store.
 const SET_ASIDE: &str =
@@ -142,12 +143,9 @@ fn runners(
                     let help = format!("`kill -CONT {pid}` if it is stopped, `vibes kill {short}` to end it");
                     say(false, format!("runner of {short}.{generation}: pid {pid} does not answer: {help}"));
                 }
-                for (address, pid) in host::listening(&host::carrying(&marker)) {
-                    let program = host::program(pid).unwrap_or_default();
-                    let program = program.rsplit('/').next().unwrap_or_default().to_owned();
+                for Listener { address, local, program, pid } in ports::of(&marker) {
                     // A dev server is what an agent may be asked for; one that the whole network reaches is worth a word.
-                    let reach =
-                        if address.ip().is_loopback() { "" } else { ", which other machines can reach" };
+                    let reach = if local { "" } else { ", which other machines can reach" };
                     say(true, format!("session {short} listens at {address}{reach}: {program}, pid {pid}"));
                 }
                 if let Some(why) = place::crowded(&dir, yard.spools) {

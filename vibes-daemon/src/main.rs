@@ -19,6 +19,7 @@ mod listen;
 mod memory;
 mod outlet;
 mod paths;
+mod ports;
 mod rules;
 mod server;
 mod shell;

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vibes_core::{
     agent::launch::Yard,
+    blobs::Blobs,
     board::Board,
     clock, host,
     journal::{self, Reader, Writer},
@@ -128,6 +129,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         judge: Arc::new(judge),
         prices: Arc::new(config.prices),
         forget: Arc::new(move |conversation| shell::forget(&agents, conversation)),
+        blobs: Arc::new(Blobs::at(dir.blobs())),
         board: Arc::new(Board::default()),
         yard: Arc::new(Yard {
             dir: dir.runners(),

@@ -5,6 +5,10 @@
 use serde_json::Value;
 use std::borrow::Cow;
 
+/// What the attachments of one prompt may have together, in bytes: in base64 it is what a runner takes at once, and less
+/// than models do.
+pub const MOST_ATTACHED: u64 = 5 * 1024 * 1024;
+
 /// A block's text, or what it is, in brackets.
 pub fn words(block: &Value) -> Cow<'_, str> {
     let kind = block["type"].as_str().unwrap_or_default();
@@ -18,7 +22,9 @@ pub fn words(block: &Value) -> Cow<'_, str> {
         Some(uri.strip_prefix("file://").and_then(|path| path.rsplit('/').next()).unwrap_or(uri))
     });
     let name = name.map(decoded);
-    let size = match (of("data").or_else(|| of("blob")), of("text"), block["size"].as_u64()) {
+    // Bytes that lie elsewhere, or a link.
+    let told = block["blob"]["size"].as_u64().or_else(|| block["size"].as_u64());
+    let size = match (of("data").or_else(|| of("blob")), of("text"), told) {
         (Some(data), ..) => {
             Some(data.len() as u64 / 4 * 3 - data.bytes().rev().take_while(|b| *b == b'=').count() as u64)
         }
@@ -97,6 +103,10 @@ mod tests {
             ),
             (json!({"type": "image", "uri": "file:///x/a%20%C3%A4%.png"}), "[image a ä%.png]"),
             (json!({"type": "audio"}), "[audio]"),
+            (
+                json!({"type": "image", "uri": "file:///x/a.png", "blob": {"sha256": "00", "size": 2048}}),
+                "[image a.png 2 KiB]",
+            ),
             (json!(null), ""),
         ];
         for (block, expected) in cases {

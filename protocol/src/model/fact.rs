@@ -259,6 +259,9 @@ facts! {
         /// Who removed it, if somebody did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Actor>,
+        /// Why, when it could not be given to the agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     }
     /// The words of a queued prompt were changed.
     "input_edited" InputEdited {

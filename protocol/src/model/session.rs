@@ -238,6 +238,9 @@ pub struct SessionInfo {
     /// What each option can be set to: `{id: [{id, name}]}`.
     #[serde(default)]
     pub offers: Map<String, Value>,
+    /// Content blocks that its agent takes besides `text` and `resource_link`, once it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepts: Option<Vec<String>>,
     /// Set while the session is deleted and can be undeleted.
     #[serde(default)]
     pub deleted_at: Option<i64>,

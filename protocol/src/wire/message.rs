@@ -35,6 +35,20 @@ pub struct SubscribedSession {
     pub link: Link,
 }
 
+/// A port that something of a session listens at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Listener {
+    /// Address and port.
+    pub address: String,
+    /// Whether only this machine reaches it.
+    pub local: bool,
+    /// What listens: the name of its program.
+    pub program: String,
+    /// Its process.
+    pub pid: i32,
+}
+
 /// A record on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -238,6 +252,9 @@ pub enum Message {
         /// The prompts that wait, the next one first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         queue: Vec<QueuedPrompt>,
+        /// Where its agent, and what that started, listens, if that was asked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ports: Vec<Listener>,
     },
     /// Answers `subscribe`, once; then come the records.
     Subscribed {
@@ -468,6 +485,30 @@ pub enum Message {
         /// What was done, the newest first.
         entries: Vec<AuditEntry>,
     },
+    /// Answers `attach`: a prompt names the file by this.
+    Attached {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The SHA-256 of its bytes.
+        sha256: String,
+        /// How many there are.
+        size: u64,
+    },
+    /// Answers `get_blob`.
+    Blob {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session_id: SessionId,
+        /// The SHA-256 of the bytes.
+        sha256: String,
+        /// How many there are.
+        size: u64,
+        /// The bytes, in base64.
+        data: String,
+    },
     /// Answers `list_agents`.
     Agents {
         /// The request.
@@ -614,6 +655,8 @@ impl Message {
             | Self::Memories { request_id, .. }
             | Self::MemoryDone { request_id, .. }
             | Self::Worktree { request_id, .. }
+            | Self::Attached { request_id, .. }
+            | Self::Blob { request_id, .. }
             | Self::Agents { request_id, .. }
             | Self::Web { request_id, .. }
             | Self::TokenCreated { request_id, .. }

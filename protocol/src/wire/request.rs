@@ -299,6 +299,9 @@ requests! {
         /// Its first prompt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prompt: Option<Content>,
+        /// A branch and a worktree of its own, of this name; empty when it is to be chosen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worktree: Option<String>,
         /// Environment of the client; values are never stored.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         env: BTreeMap<String, String>,
@@ -333,6 +336,18 @@ requests! {
     "unsubscribe" Unsubscribe {
         /// Which.
         session_ids: Vec<String>,
+    }
+    /// Keeps a file of this machine for a prompt that is to name it by its hash.
+    "attach" Attach {
+        /// The file, absolute.
+        path: String,
+    }
+    /// Reads what is attached to a prompt of a session.
+    "get_blob" GetBlob {
+        /// Of which session.
+        session_id: String,
+        /// The hash, as the block's `blob` has it.
+        sha256: String,
     }
     /// Gives the agent a prompt.
     "input" Input {
@@ -518,6 +533,9 @@ requests! {
     "get_session" GetSession {
         /// Which session.
         session_id: String,
+        /// Tell also at which ports its agent, and what that started, listens.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ports: bool,
     }
     /// Reads records without joining.
     "read_records" ReadRecords {

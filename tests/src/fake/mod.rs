@@ -186,6 +186,7 @@ impl Fake {
                 "agentCapabilities": {
                     "loadSession": !options.has("no-load"),
                     "sessionCapabilities": can,
+                    "promptCapabilities": {"image": options.has("seeing"), "embeddedContext": options.has("seeing")},
                 },
                 "agentInfo": {"name": "fake-agent", "title": "Fake", "version": "1"},
                 "authMethods": [],

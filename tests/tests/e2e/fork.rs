@@ -152,3 +152,35 @@ fn a_fork_that_the_agent_cannot_make_is_told_what_was_said() {
     }
     oracle::check(&env);
 }
+
+#[test]
+fn a_fork_has_a_branch_of_its_own_and_its_first_prompt_brings_files() {
+    let env = TestEnv::started();
+    let repo = crate::worktree::repository(&env);
+    let name = "--worktree=first";
+    let source = env.vibes(&["run", "fake", "-d", "--cwd", &repo, name, "say one"]).ok().line().to_owned();
+    env.vibes(&["wait", &source]).ok();
+    let there = shown(&env, &source)["worktree"]["path"].as_str().expect("it has one").to_owned();
+    fs::write(format!("{there}/a"), "two\n").expect("it is written");
+    crate::worktree::git(&env, &there, &["commit", "-qam", "second"]);
+    let notes = env.path("notes.md");
+    fs::write(&notes, "# heron\n").expect("it is written");
+    let second = fork(&env, &["--worktree=second", "--attach", &notes, &source, "say two"]);
+    let of = shown(&env, &second);
+    assert_eq!(of["worktree"]["branch"], "vibes/second");
+    assert_eq!(of["worktree"]["base"], "vibes/first", "it is merged where it came from");
+    let here = of["cwd"].as_str().expect("it has one").to_owned();
+    assert_eq!(fs::read_to_string(format!("{here}/a")).expect("it is there"), "two\n");
+    assert_ne!(here, there);
+    let prompts = env.heard().iter().filter(|entry| entry.line.contains("notes.md")).count();
+    assert_eq!(prompts, 1, "the file went with its first prompt");
+    // Files alone are a first prompt as well.
+    let third = fork(&env, &["--attach", &notes, &source]);
+    assert_eq!((&shown(&env, &third)["turns"], &shown(&env, &third)["worktree"]), (&json!(1), &Value::Null));
+    // What it changed goes into the branch of the other one.
+    fs::write(format!("{here}/a"), "three\n").expect("it is written");
+    crate::worktree::git(&env, &here, &["commit", "-qam", "third"]);
+    env.vibes(&["worktree", "merge", &second]).ok();
+    assert_eq!(fs::read_to_string(format!("{there}/a")).expect("it is there"), "three\n");
+    oracle::check(&env);
+}

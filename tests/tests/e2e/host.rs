@@ -277,6 +277,10 @@ fn the_ports_that_an_agent_listens_at_are_told() {
     let doctor = env.vibes(&["doctor"]).ok().stdout;
     let told = format!("session {} listens at 127.0.0.1:{port}: python3", &session[..8]);
     assert!(doctor.contains(&told), "{told}: {doctor}");
+    let shown = env.vibes(&["show", &session]).ok().stdout;
+    assert!(shown.contains("listens at") && shown.contains(&format!("127.0.0.1:{port}: python3")), "{shown}");
+    let shown = env.vibes(&["show", &session, "--json"]).ok().json();
+    assert_eq!(shown["ports"][0]["address"], format!("127.0.0.1:{port}"));
     ada.ok("kill_session", json!({"session_id": session}));
     assert!(!env.vibes(&["doctor"]).ok().stdout.contains("listens at"));
 }

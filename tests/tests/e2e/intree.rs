@@ -12,6 +12,7 @@ const READS: &[&str] = &[
     "unsubscribe",
     "who",
     "get_session",
+    "get_blob",
     "read_records",
     "list_agents",
     "daemon_status",

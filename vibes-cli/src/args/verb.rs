@@ -72,6 +72,7 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:
   vibes fork api 'try it without the cache'      the same agent, which goes on from a copy
   vibes fork api --agent codex 'and you?'        another agent is told what was said
+  vibes fork api --worktree 'and on a branch'    on a branch and in a directory of its own
   vibes fork api --at 120 -d                     from record 120, in the background")]
     Fork(ForkArgs),
     /// End a session well
@@ -307,6 +308,12 @@ pub(crate) struct ForkArgs {
     /// Name of the new session
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// A file, image, directory or https:// link that goes with the first prompt; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attach: Vec<String>,
+    /// Work on a branch of its own, in a git worktree beside the repository
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) worktree: Option<String>,
     /// Pass a variable of this environment to the agent
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,

@@ -153,7 +153,7 @@ impl Daemon {
 
     /// Reads one session without joining it, and its members.
     pub(crate) fn session(&mut self, id: &str) -> Outcome<(SessionInfo, Vec<Member>, serde_json::Value)> {
-        match self.ask(GetSession { session_id: id.to_owned() })? {
+        match self.ask(GetSession { session_id: id.to_owned(), ports: false })? {
             Message::Session { session, members, launch, .. } => Ok((session, members, launch)),
             _ => Err(Failure::unexpected("get_session")),
         }
@@ -236,6 +236,8 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Who(_)
         | Request::GetSession(_)
         | Request::ReadRecords(_)
+        | Request::Attach(_)
+        | Request::GetBlob(_)
         | Request::ApplyRules(_)
         | Request::GetRules(_)
         | Request::TestRules(_)

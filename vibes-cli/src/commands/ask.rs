@@ -133,8 +133,8 @@ fn create(args: &AskArgs, text: String, can_ask: bool) -> Outcome<(SessionInfo, 
     let cwd = directory(args.cwd.as_deref())?;
     let mut daemon = Daemon::introduced(Start::Auto)?;
     place::pass_on(daemon.variables_of(&args.agent)?, &mut env);
-    let agent = |_: &mut Daemon| Ok(args.agent.clone());
-    let content = attachment::content(&mut daemon, agent, text, &args.attach)?;
+    let to = attachment::To::Agent(&args.agent);
+    let content = attachment::content(&mut daemon, &to, text, &args.attach)?;
     let create = CreateSession {
         agent: args.agent.clone(),
         cwd,
@@ -325,7 +325,7 @@ impl Asking {
                 self.talk.progress(&title);
             }
             Step::Ended(ended) => self.ended = Some(ended),
-            Step::Dropped(why) => self.session.reason = Some(why.to_owned()),
+            Step::Dropped(why) => self.session.reason = Some(why),
             Step::Nothing => {}
         }
         match &record.fact {

@@ -12,12 +12,16 @@ use crate::{commands, place, sanitize, ui};
 use std::collections::BTreeMap;
 use vibes_protocol::model::{Seq, SessionInfo};
 use vibes_protocol::wire::Message;
-use vibes_protocol::wire::request::{ListAgents, ReadRecords, Who};
+use vibes_protocol::wire::request::{GetSession, ListAgents, ReadRecords, Who};
 
 pub(crate) fn show(args: &ShowArgs) -> Outcome {
     let mut daemon = Daemon::here(Start::Auto)?;
     let id = daemon.named(&args.id.id)?;
-    let (session, members, launch) = daemon.session(&id)?;
+    let Message::Session { session, members, launch, ports, .. } =
+        daemon.ask(GetSession { session_id: id, ports: true })?
+    else {
+        return Err(Failure::unexpected("get_session"));
+    };
     if let Some(seq) = args.id.record_in(&session)? {
         return record(&mut daemon, &session, seq, args.json);
     }
@@ -26,10 +30,16 @@ pub(crate) fn show(args: &ShowArgs) -> Outcome {
             .map_err(|error| Failure::new(Kind::Failed, format!("cannot write JSON: {error}")))?;
         whole["members"] = serde_json::json!(members);
         whole["launch"] = launch;
+        whole["ports"] = serde_json::json!(ports);
         return ui::json(&whole);
     }
     let (home, paint) = (place::home(), ui::Paint::stdout());
-    ui::data(&sheet::session(&session, &members, &launch, commands::now(), home.as_deref(), paint).join("\n"))
+    let now = commands::now();
+    let mut lines = sheet::session(&session, &members, &launch, now, home.as_deref(), paint);
+    // Behind what is told of the session itself, before who is attached.
+    let at = lines.iter().position(String::is_empty).unwrap_or(lines.len());
+    lines.splice(at..at, sheet::ports(&ports, paint));
+    ui::data(&lines.join("\n"))
 }
 
 /// One record: as on the wire, or as the transcript has it below a line of its own.

@@ -45,7 +45,7 @@ pub(crate) fn run(verb: &QueueVerb) -> Outcome {
 fn list(id: &str, json: bool) -> Outcome {
     let mut daemon = Daemon::here(Start::Auto)?;
     let session_id = daemon.named(id)?;
-    let Message::Session { queue, .. } = daemon.ask(GetSession { session_id })? else {
+    let Message::Session { queue, .. } = daemon.ask(GetSession { session_id, ports: false })? else {
         return Err(Failure::unexpected("get_session"));
     };
     if json {

@@ -17,7 +17,7 @@ use vibes_protocol::codec::MAX_CLIENT_LINE;
 use vibes_protocol::model::TurnOutcome;
 use vibes_protocol::model::fact::TurnEnded;
 use vibes_protocol::wire::Message;
-use vibes_protocol::wire::request::{Content, CreateSession, ForkSession};
+use vibes_protocol::wire::request::{CreateSession, ForkSession};
 
 /// `vibes run`: with a template, one word is the prompt and two are agent and prompt.
 pub(crate) fn run_any(args: RunArgs) -> Outcome {
@@ -103,9 +103,9 @@ pub(crate) fn run(agent: Option<&str>, args: &StartArgs) -> Outcome {
         idempotency_key: idempotency_key(),
     };
     if prompt.is_some() || !args.attach.is_empty() {
-        let name = |_: &mut Daemon| Ok(of.clone());
+        let to = attachment::To::Agent(&of);
         request.prompt =
-            Some(attachment::content(&mut daemon, name, prompt.unwrap_or_default(), &args.attach)?);
+            Some(attachment::content(&mut daemon, &to, prompt.unwrap_or_default(), &args.attach)?);
     }
     place::pass_on(daemon.variables_of(&of)?, &mut request.env);
     let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
@@ -137,12 +137,20 @@ pub(crate) fn fork(args: &ForkArgs) -> Outcome {
     let (source, _, _) = daemon.session(&named)?;
     let agent = args.agent.as_ref().unwrap_or(&source.agent);
     place::pass_on(daemon.variables_of(agent)?, &mut env);
+    // The same agent takes what this one has said that it takes.
+    let to =
+        if args.agent.is_some() { attachment::To::Agent(agent) } else { attachment::To::Session(&named) };
+    let prompt = match prompt {
+        None if args.attach.is_empty() => None,
+        prompt => Some(attachment::content(&mut daemon, &to, prompt.unwrap_or_default(), &args.attach)?),
+    };
     let request = ForkSession {
         session_id: source.id.to_string(),
         at: args.at,
         agent: args.agent.clone(),
         name: args.name.clone(),
-        prompt: prompt.map(Content::Text),
+        prompt,
+        worktree: args.worktree.clone(),
         env,
         umask: place::umask(),
         subscribe: false,

@@ -25,8 +25,8 @@ pub(crate) fn run(args: &SendArgs) -> Outcome {
     };
     let mut daemon = Daemon::introduced(Start::Auto)?;
     let session_id = daemon.named(&args.id)?;
-    let agent = |daemon: &mut Daemon| Ok(daemon.session(&session_id)?.0.agent);
-    let content = attachment::content(&mut daemon, agent, prompt, &args.attach)?;
+    let to = attachment::To::Session(&session_id);
+    let content = attachment::content(&mut daemon, &to, prompt, &args.attach)?;
     let request = Input { session_id, content, idempotency_key: idempotency_key(), now: args.now };
     let Message::Accepted { session_id, seq, .. } = daemon.ask(request)? else {
         return Err(Failure::unexpected("input"));

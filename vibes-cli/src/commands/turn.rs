@@ -25,7 +25,7 @@ pub(crate) enum Step {
     /// The turn is over.
     Ended(TurnEnded),
     /// There will be none.
-    Dropped(&'static str),
+    Dropped(String),
 }
 
 impl Turn {
@@ -52,9 +52,10 @@ impl Turn {
             }
             Fact::TurnEnded(ended) if self.turn == Some(ended.turn) => return Step::Ended(ended.clone()),
             Fact::InputDropped(dropped) if dropped.input_seq == self.input_seq => {
-                return Step::Dropped(match dropped.by {
-                    Some(_) => "somebody removed this prompt before it had its turn",
-                    None => "the session ended before this prompt had its turn",
+                return Step::Dropped(match (&dropped.by, &dropped.reason) {
+                    (Some(_), _) => "somebody removed this prompt before it had its turn".to_owned(),
+                    (None, Some(why)) => format!("this prompt was not given to the agent: {why}"),
+                    (None, None) => "the session ended before this prompt had its turn".to_owned(),
                 });
             }
             Fact::Update(update) if self.turn.is_some() => {

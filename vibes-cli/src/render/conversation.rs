@@ -5,7 +5,7 @@
 //! terminal an agent's words pass byte for byte.
 
 mod speech;
-mod told;
+pub(crate) mod told;
 mod work;
 
 use super::markdown::Markdown;
@@ -173,24 +173,15 @@ impl Conversation {
                 paint.red("!"),
                 &format!("the agent has not answered {} within {} s", silent.request, silent.after_s),
             ),
-            Fact::AgentWaits(waits) => {
-                let status = waits.status.map_or_else(String::new, |status| format!(" (HTTP {status})"));
-                let tries = match (waits.attempt, waits.of) {
-                    (Some(attempt), Some(of)) => format!("; try {attempt} of {of}"),
-                    _ => String::new(),
-                };
-                let next = waits
-                    .retry_ms
-                    .map_or_else(String::new, |ms| format!(", again in {} s", ms.div_ceil(1000)));
-                self.line(paint.yellow("…"), &format!("{}{status}{tries}{next}", waits.why));
-            }
+            Fact::AgentWaits(waits) => self.line(paint.yellow("…"), &told::waits(waits)),
             Fact::Created(created) => self.created(created),
             Fact::WorktreeFact(done) => self.worktree(done),
             Fact::ContextAdded(added) => self.context_added(added),
             Fact::NotDelivered(_) => self.note("a prompt did not reach the agent; it stays in the queue"),
-            Fact::InputDropped(dropped) => match &dropped.by {
-                Some(by) => self.note(&format!("a queued prompt was removed by {}", self.who(by))),
-                None => self.note("a queued prompt was dropped: the session ended"),
+            Fact::InputDropped(dropped) => match (&dropped.by, &dropped.reason) {
+                (Some(by), _) => self.note(&format!("a queued prompt was removed by {}", self.who(by))),
+                (None, Some(why)) => self.note(&format!("a prompt was not given to the agent: {why}")),
+                (None, None) => self.note("a queued prompt was dropped: the session ended"),
             },
             Fact::InputEdited(edited) => {
                 let words: Vec<String> = edited.content.iter().map(words_of_block).collect();
@@ -217,15 +208,7 @@ impl Conversation {
                 self.work.option(&set.option_id, &set.value);
                 self.note(&format!("{} = {}", set.option_id, words_of(&set.value)));
             }
-            Fact::OptionDropped(dropped) => {
-                let what = format!(
-                    "{} is no longer {}: {}",
-                    dropped.option_id,
-                    words_of(&dropped.value),
-                    dropped.why
-                );
-                self.line(paint.yellow("!"), &what);
-            }
+            Fact::OptionDropped(dropped) => self.line(paint.yellow("!"), &told::option_dropped(dropped)),
             Fact::Refused(refused) => {
                 self.line(paint.red("!"), &format!("refused to the agent itself: {}", refused.request));
             }
@@ -299,7 +282,7 @@ pub(crate) fn words_of_block(block: &Value) -> String {
     content::words(block).into_owned()
 }
 
-fn words_of(value: &Value) -> String {
+pub(crate) fn words_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

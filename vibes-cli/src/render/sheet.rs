@@ -10,7 +10,7 @@ use crate::sanitize;
 use crate::ui::Paint;
 use serde_json::Value;
 use vibes_protocol::model::{OrphanPolicy, Permission, Role, SessionInfo};
-use vibes_protocol::wire::message::{AgentInfo, Member, RunnerInfo};
+use vibes_protocol::wire::message::{AgentInfo, Listener, Member, RunnerInfo};
 
 fn field(name: &str, value: impl AsRef<str>, paint: Paint) -> String {
     format!("{} {}", paint.dim(&format!("{name:<12}")), sanitize::line(value.as_ref()))
@@ -86,6 +86,15 @@ pub(crate) fn session(
         lines.extend(who(members, now, paint));
     }
     lines
+}
+
+/// Where something of a session listens, a line each.
+pub(crate) fn ports(ports: &[Listener], paint: Paint) -> Vec<String> {
+    let line = |one: &Listener| {
+        let reach = if one.local { "" } else { ", which other machines can reach" };
+        field("listens at", format!("{}{reach}: {}, pid {}", one.address, one.program, one.pid), paint)
+    };
+    ports.iter().map(line).collect()
 }
 
 /// The requests that wait, one short line each. An agent may ask hundreds of times; a person reads a few.

@@ -164,6 +164,11 @@ impl Claude {
         self.calls.insert(call, Call::Interrupt);
     }
 
+    /// Content blocks that it takes besides text and links, once it runs: files become words.
+    pub fn accepts(&self) -> Option<Vec<String>> {
+        self.ready.then(|| ["image", "resource"].map(str::to_owned).to_vec())
+    }
+
     /// What the agent has to answer before it can be used.
     pub fn opening(&self) -> Option<(u64, &'static str, i64)> {
         if self.ready {

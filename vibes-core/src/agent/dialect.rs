@@ -182,6 +182,14 @@ impl Codec {
         each!(self, codec => codec.set_option(option_id, value, out))
     }
 
+    /// Content blocks that the agent takes besides text and links, once it has said so.
+    pub fn accepts(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Acp(acp) => acp.accepts.clone(),
+            Self::Claude(claude) => claude.accepts(),
+        }
+    }
+
     fn options(&self) -> &Map<String, Value> {
         each!(self, codec => &codec.options)
     }

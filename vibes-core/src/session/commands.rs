@@ -99,6 +99,10 @@ impl Step<'_> {
                 }
                 Ok(Some(Reply::Ok))
             }
+            Command::Fetched(fetched) => {
+                self.fetched(fetched);
+                Ok(Some(Reply::Ok))
+            }
             Command::ForgetRule(name) => self.forget_rule(by, &name),
             Command::Interrupt { turn } => {
                 let begun = self.s.body.turns;

@@ -3,7 +3,7 @@
 //! A **command** is asked from outside and gets a reply; an **event** happened; an **effect** is to be done once the
 //! change is committed. One closed set each: what can happen here is answered by reading one type.
 
-use super::{approvals::ApprovalPolicy, recall::Digest};
+use super::{approvals::ApprovalPolicy, fetch::Fetched, recall::Digest};
 use crate::{
     agent::{
         Dialect,
@@ -83,6 +83,8 @@ pub enum Command {
     },
     /// What is to be told again of the conversation.
     Recalled(Box<Digest>),
+    /// What is attached to a prompt.
+    Fetched(Arc<Fetched>),
     /// Takes a rule of the session away.
     ForgetRule(String),
     /// Ends the running turn.
@@ -349,6 +351,8 @@ pub enum Effect {
     Judge(Box<Permission>),
     /// Reads what is to be told again of the conversation.
     Recall,
+    /// Reads what is attached to a prompt.
+    Fetch(Vec<Value>),
     /// The generation's directory is of no more use.
     Forget(u64),
     /// A turn is over: its records can be packed.

@@ -6,6 +6,7 @@
 use super::state::State;
 use crate::{
     agent::{launch::Yard, link},
+    blobs::Blobs,
     journal::{SessionNo, Writer},
     points::{self, Point},
 };
@@ -42,9 +43,16 @@ impl Leavings {
     }
 
     /// Clears it away, and then has the store erase the rest. What cannot be removed now is left to the next daemon.
-    pub async fn clear(self, yard: &Arc<Yard>, forget: &Forget, writer: &Writer, no: SessionNo) {
-        let (yard, forget, session) = (yard.clone(), forget.clone(), self.session);
-        let cleared = tokio::task::spawn_blocking(move || self.remove(&yard, &forget)).await;
+    pub async fn clear(
+        self,
+        yard: &Arc<Yard>,
+        forget: &Forget,
+        blobs: &Arc<Blobs>,
+        writer: &Writer,
+        no: SessionNo,
+    ) {
+        let (yard, forget, blobs, session) = (yard.clone(), forget.clone(), blobs.clone(), self.session);
+        let cleared = tokio::task::spawn_blocking(move || self.remove(&yard, &forget, &blobs)).await;
         match cleared {
             Ok(Ok(())) => {
                 points::hit(Point::PurgeFiles);
@@ -55,7 +63,7 @@ impl Leavings {
         }
     }
 
-    fn remove(&self, yard: &Yard, forget: &Forget) -> io::Result<()> {
+    fn remove(&self, yard: &Yard, forget: &Forget, blobs: &Blobs) -> io::Result<()> {
         for generation in yard.generations_of(&self.session)? {
             link::end_runner(yard, &self.session, generation);
             match std::fs::remove_dir_all(yard.dir_of(&self.session, generation)) {
@@ -63,6 +71,7 @@ impl Leavings {
                 _ => {}
             }
         }
+        blobs.forget(&self.session)?;
         self.conversation.as_deref().map_or(Ok(()), |conversation| forget(conversation))
     }
 }

@@ -16,12 +16,14 @@ pub mod task;
 
 mod agent_events;
 mod commands;
+mod fetch;
 mod queue;
 mod recall;
 mod ttl;
 
 pub use approvals::ApprovalPolicy;
 pub use event::{Caller, Command, Looked, Notice, Plan, Reply};
+pub use fetch::Fetched;
 pub use leavings::Forget;
 pub use recall::Digest;
 pub use task::{SessionHandle, Surroundings};

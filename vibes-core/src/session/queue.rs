@@ -54,7 +54,7 @@ impl Step<'_> {
             }
             QueueChange::Remove => {
                 queue.remove(at);
-                self.record(fact::InputDropped { input_seq, by: Some(by) });
+                self.record(fact::InputDropped { input_seq, by: Some(by), reason: None });
                 // A session that only waited for this prompt may rest now.
                 self.suspend_orphan();
             }

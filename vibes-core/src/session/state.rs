@@ -6,6 +6,7 @@
 use super::{
     approvals::{ApprovalPolicy, Watched},
     event::{Looked, Plan, Tag},
+    fetch::Fetched,
     ledger::Ledger,
     recall::Digest,
     shared::Shared,
@@ -343,6 +344,10 @@ pub struct State {
     pub recalled: Option<Arc<Digest>>,
     /// See [`State::recalled`].
     pub recalling: bool,
+    /// What is attached to the next prompt, when it was just read, and what is being read. A new daemon reads it anew.
+    pub fetched: Option<Arc<Fetched>>,
+    /// See [`State::fetched`].
+    pub fetching: Option<Vec<Value>>,
     /// How the session left the list, for the notice.
     pub removed: Option<RemovedReason>,
     /// What the store holds of it cannot be read; this is what is shown in its place.
@@ -445,6 +450,8 @@ impl State {
             option_waiters: BTreeMap::new(),
             recalled: None,
             recalling: false,
+            fetched: None,
+            fetching: None,
             removed: None,
             unreadable: false,
         }
@@ -509,6 +516,7 @@ impl State {
             head: self.head,
             options: body.codec.values(),
             offers: body.codec.offers(),
+            accepts: body.codec.accepts(),
             deleted_at: body.deleted_ms.map(|ms| ms / 1000),
             parent_id: body.parent,
             forked_at: body.forked_at,

@@ -303,6 +303,8 @@ impl Step<'_> {
         if !body.queue.is_empty() && body.recall && self.s.recalled.is_none() {
             return self.look_back();
         }
+        let Some(bytes) = self.attached() else { return };
+        let body = &mut self.s.body;
         let Some(prompt) = body.queue.pop_front() else { return };
         let (context, recalled) = (body.context.take(), std::mem::take(&mut body.recall));
         body.turns += 1;
@@ -310,7 +312,7 @@ impl Step<'_> {
         let first = self.record(fact::TurnStarted { turn, input_seq: prompt.input_seq });
         self.open_turn(turn, &prompt, first);
         let mut content = self.before_prompt(turn, context.as_deref());
-        content.extend(prompt.content.iter().cloned());
+        content.extend(bytes.unwrap_or_else(|| prompt.content.clone()));
         self.send(|codec, out| codec.prompt(&content, out));
         let frame = self.s.body.last_frame;
         self.s.body.prompted = true;
@@ -519,7 +521,7 @@ impl Step<'_> {
 
     fn drop_queue(&mut self) {
         for prompt in std::mem::take(&mut self.s.body.queue) {
-            self.record(fact::InputDropped { input_seq: prompt.input_seq, by: None });
+            self.record(fact::InputDropped { input_seq: prompt.input_seq, by: None, reason: None });
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{
         launch::{Launch, LaunchError, Yard},
         link::{Link, LinkEvent, LinkOrder},
     },
+    blobs::Blobs,
     board::Board,
     caught,
     clock::{self, Awake},
@@ -107,6 +108,8 @@ pub struct Surroundings {
     pub retire: Retire,
     /// Removes what an embedded agent keeps of a conversation.
     pub forget: Forget,
+    /// What is attached to prompts.
+    pub blobs: Arc<Blobs>,
 }
 
 type ReplySender = oneshot::Sender<Result<Reply, CodedError>>;
@@ -429,7 +432,7 @@ impl Task {
         (self.at.retire)(&self.state.body.id, false, &|| true);
         self.answer(tag, Ok(Reply::Ok));
         let (at, no) = (self.at.clone(), self.no);
-        tokio::spawn(async move { leavings.clear(&at.yard, &at.forget, &at.writer, no).await });
+        tokio::spawn(async move { leavings.clear(&at.yard, &at.forget, &at.blobs, &at.writer, no).await });
         true
     }
 

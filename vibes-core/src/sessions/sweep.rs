@@ -57,6 +57,7 @@ impl Sessions {
             }
             pause = keeping.every;
             self.purge_old(keeping.deleted).await;
+            self.sweep_blobs().await;
             self.expire_quiet(keeping.ttl, &mut lives).await;
             sweeps += 1;
             if sweeps.is_multiple_of(NOTED) {
@@ -118,13 +119,23 @@ impl Sessions {
         for (no, leavings) in found {
             match Leavings::read(&leavings) {
                 Ok(leavings) => {
-                    leavings.clear(&self.parts.yard, &self.parts.forget, &self.parts.writer, no).await;
+                    let parts = &self.parts;
+                    leavings.clear(&parts.yard, &parts.forget, &parts.blobs, &parts.writer, no).await;
                 }
                 Err(error) => {
                     tracing::warn!(session = no, %error, "what a purged session left cannot be read");
                     self.parts.writer.erase(no).await;
                 }
             }
+        }
+    }
+
+    async fn sweep_blobs(&self) {
+        let blobs = self.parts.blobs.clone();
+        match tokio::task::spawn_blocking(move || blobs.sweep()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "attachments that nobody uses are still there"),
+            Err(error) => tracing::error!(%error, "attachments were not looked through"),
         }
     }
 

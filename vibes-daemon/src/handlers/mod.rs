@@ -1,7 +1,10 @@
 //! What each request does. Thin: a handler finds the session, asks it, and puts the reply into words.
 
+pub mod attachments;
 pub mod daemon;
 pub mod memory;
+pub mod ports;
+pub mod prompts;
 pub mod rules;
 pub mod search;
 pub mod session;

@@ -7,6 +7,7 @@
 use crate::{
     connection::{Connection, Subscription, lock},
     dispatch::{Answer, Said, error},
+    handlers::{attachments, prompts},
     known, templates, worktree,
 };
 use serde_json::{Map, Value};
@@ -28,9 +29,9 @@ use vibes_protocol::{
     model::{OrphanPolicy, Role, Seq, SessionId, SessionInfo, SessionState},
     wire::{
         CodedError, ErrorCode, Message,
-        message::SubscribedSession,
+        message::{Listener, SubscribedSession},
         request::{
-            After, CreateSession, ForkSession, Input, ListSessions, ReadRecords, ResumeSession, Subscribe,
+            After, CreateSession, ForkSession, ListSessions, ReadRecords, ResumeSession, Subscribe,
             Unsubscribe, UpdateSession,
         },
     },
@@ -38,11 +39,11 @@ use vibes_protocol::{
 
 type RequestId = Option<String>;
 
-fn refused(request_id: RequestId, session: Option<SessionId>, why: CodedError) -> Answer {
+pub(super) fn refused(request_id: RequestId, session: Option<SessionId>, why: CodedError) -> Answer {
     Answer::Now(error(request_id, session, why))
 }
 
-fn later(answer: impl Future<Output = Said> + Send + 'static) -> Answer {
+pub(super) fn later(answer: impl Future<Output = Said> + Send + 'static) -> Answer {
     Answer::Later(Box::pin(answer))
 }
 
@@ -61,7 +62,11 @@ pub fn ask(
     later(async move { said(request_id, handle.id, reply.await).into() })
 }
 
-fn said(request_id: RequestId, session_id: SessionId, reply: Result<Reply, CodedError>) -> Message {
+pub(super) fn said(
+    request_id: RequestId,
+    session_id: SessionId,
+    reply: Result<Reply, CodedError>,
+) -> Message {
     match reply {
         Ok(Reply::Accepted(seq)) => Message::Accepted { request_id, session_id, seq },
         Ok(_) => Message::Ok { request_id },
@@ -217,7 +222,7 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
         ttl_s: info.ttl_s,
         env: body.env,
         umask: body.umask,
-        worktree: None,
+        worktree: body.worktree,
         approval_deadline_s: None,
         detached: None,
         once: false,
@@ -274,11 +279,12 @@ async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: O
     if let Some(key) = &key
         && let Some(handle) = server.sessions.created_with(key).await?
     {
-        return begin(connection, &handle, body.subscribe, body.prompt, Some(key.clone()), body.wait_ready)
-            .await;
+        let prompt = prompts::first(connection, &handle.id, body.prompt)?;
+        return begin(connection, &handle, body.subscribe, prompt, Some(key.clone()), body.wait_ready).await;
     }
     let reserved = server.sessions.reserve(body.name.as_deref(), None)?;
     let id = SessionId::random();
+    let prompt = prompts::first(connection, &id, body.prompt)?;
     let made = match &body.worktree {
         Some(name) => {
             let name = if name.is_empty() { body.name.as_deref().unwrap_or_default() } else { name };
@@ -313,9 +319,12 @@ async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: O
     if let Some(worktree) = worktree.filter(|_| !matches!(created, Ok((_, true)))) {
         worktree::unmake(&server.git, &server.dir, &id, &worktree).await;
     }
+    if prompt.is_some() && !matches!(created, Ok((_, true))) {
+        attachments::forget(connection, &id);
+    }
     let (handle, _) = created?;
     drop(reserved);
-    begin(connection, &handle, body.subscribe, body.prompt, key, body.wait_ready).await
+    begin(connection, &handle, body.subscribe, prompt, key, body.wait_ready).await
 }
 
 /// What a new session does at once: joins its creator, takes its first prompt.
@@ -323,7 +332,7 @@ async fn begin(
     connection: &Arc<Connection>,
     handle: &SessionHandle,
     subscribe: bool,
-    prompt: Option<vibes_protocol::wire::request::Content>,
+    prompt: Option<Vec<Value>>,
     key: Option<String>,
     wait_ready: bool,
 ) -> Result<(SessionInfo, Option<u64>, Vec<Subscription>), CodedError> {
@@ -332,8 +341,8 @@ async fn begin(
         connection.seat(handle);
         handle.ask(&caller, Command::Join(joiner(connection, Role::Writer)), None)
     });
-    let accepted = prompt.map(|prompt| {
-        let command = Command::Input { content: prompt.into_blocks(), key, now: false };
+    let accepted = prompt.map(|content| {
+        let command = Command::Input { content, key, now: false };
         handle.ask(&caller, command, None)
     });
     let mut subscriptions = Vec::new();
@@ -474,13 +483,6 @@ pub fn unsubscribe(connection: &Arc<Connection>, request_id: RequestId, body: Un
     })
 }
 
-/// Gives the agent a prompt.
-pub fn input(connection: &Arc<Connection>, request_id: RequestId, body: Input) -> Answer {
-    let command =
-        Command::Input { content: body.content.into_blocks(), key: body.idempotency_key, now: body.now };
-    ask(connection, request_id, &body.session_id, command)
-}
-
 /// Deletes a session, and keeps nothing of it if that is wanted.
 pub fn delete(connection: &Arc<Connection>, request_id: RequestId, session_id: &str, purge: bool) -> Answer {
     if !purge {
@@ -599,13 +601,13 @@ pub fn who(connection: &Arc<Connection>, request_id: RequestId, session_id: &str
 
 /// Reads one session.
 pub fn get(connection: &Arc<Connection>, request_id: RequestId, session_id: &str) -> Answer {
-    look(connection, request_id, session_id, |request_id, looked| Message::Session {
-        request_id,
-        session: looked.info,
-        members: looked.members,
-        launch: looked.launch,
-        queue: looked.queue,
-    })
+    look(connection, request_id, session_id, |request_id, looked| told(request_id, looked, Vec::new()))
+}
+
+/// A session as one look shows it.
+pub(super) fn told(request_id: RequestId, looked: Looked, ports: Vec<Listener>) -> Message {
+    let Looked { info: session, members, launch, queue, .. } = looked;
+    Message::Session { request_id, session, members, launch, queue, ports }
 }
 
 /// Reads records without joining.

@@ -15,6 +15,8 @@ fn needs(request: &Request, changes: bool) -> Access {
     match request {
         Request::ApplyRules(_)
         | Request::StopDaemon(_)
+        // It reads any file of this machine.
+        | Request::Attach(_)
         | Request::Web(_)
         | Request::CreateToken(_)
         | Request::ListTokens(_)
@@ -100,6 +102,7 @@ fn narrow(server: &Server, only: SessionId, request: &mut Request) -> Result<(),
         Request::Who(body) => one(&mut body.session_id),
         Request::GetSession(body) => one(&mut body.session_id),
         Request::ReadRecords(body) => one(&mut body.session_id),
+        Request::GetBlob(body) => one(&mut body.session_id),
         Request::ListTurns(body) => one(&mut body.session_id),
         other => {
             let why = format!("this token is for one session, and {} is about more", other.type_name());

@@ -64,7 +64,7 @@ impl Bridge {
                     (Err(refusal), _) => self.introduce(&rpc, Err(refusal)),
                     (Ok(()), Some(named)) => {
                         let session_id = named.clone();
-                        self.ask(GetSession { session_id }, Then::Fixed(rpc));
+                        self.ask(GetSession { session_id, ports: false }, Then::Fixed(rpc));
                     }
                     (Ok(()), None) => self.introduce(&rpc, Ok(())),
                 }
@@ -88,7 +88,7 @@ impl Bridge {
                 self.with(id, |session, cx| session.accepted(prompt, seq, cx));
             }
             (Then::Set { rpc, session, whole }, Message::Ok { .. }) => {
-                let read = GetSession { session_id: session.to_string() };
+                let read = GetSession { session_id: session.to_string(), ports: false };
                 self.ask(read, Then::Read { rpc, session, whole });
             }
             (Then::Read { rpc, session, whole }, Message::Session { session: info, .. }) => {

@@ -20,16 +20,16 @@ mod words;
 use super::rpc::{Incoming, Refusal, code};
 use super::stdio::{Input, Lines, Out};
 use crate::args::AcpArgs;
-use crate::client::hello;
 use crate::client::stream::{self, GRACE_MS, Retry, Stream};
+use crate::client::{Daemon, Start, hello};
 use crate::error::{Failure, Outcome};
-use crate::{place, sanitize, ui};
-use serde_json::Value;
+use crate::{attachment, place, sanitize, ui};
+use serde_json::{Value, json};
 use session::{Cx, Session};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
-use vibes_protocol::model::{ClientId, SessionId, SessionInfo};
+use vibes_protocol::model::{ClientId, SessionId, SessionInfo, content};
 use vibes_protocol::wire::Request;
 use vibes_protocol::wire::message::AgentInfo;
 use vibes_protocol::wire::request::{ClientKind, ClientProgram, Unsubscribe};
@@ -48,6 +48,8 @@ const TRIES: u32 = 12;
 enum Effect {
     /// A message for the editor.
     Tell(Value),
+    /// An update with a block whose bytes the daemon keeps, for the editor.
+    TellWhole(Value),
     /// A request for the daemon, and what its answer is for.
     Ask(Box<Request>, Then),
     /// Words for whoever reads standard error.
@@ -303,6 +305,10 @@ impl Loop {
             for effect in std::mem::take(&mut self.bridge.effects) {
                 match effect {
                     Effect::Tell(message) => self.out.line(&message)?,
+                    Effect::TellWhole(message) => {
+                        let message = whole(message);
+                        self.out.line(&message)?;
+                    }
                     Effect::Note(words) => say(&words),
                     Effect::Ask(request, then) => self.send(Ask { request, then, tries: 0 }),
                 }
@@ -366,6 +372,25 @@ impl Loop {
         }
         self.out.flush()
     }
+}
+
+/// An update with what the daemon keeps of it, read on a connection of its own: there is one such in a prompt, if any, and
+/// what comes after it waits. What cannot be had is told in words.
+fn whole(mut update: Value) -> Value {
+    let params = &mut update["params"];
+    let block = params["update"]["content"].take();
+    let session = params["sessionId"].as_str().unwrap_or_default().to_owned();
+    let bytes = |block: Value| {
+        let mut daemon = Daemon::here(Start::Never)?;
+        attachment::whole(&mut daemon, &session, block)
+    };
+    params["update"]["content"] = if block["blob"].is_null() {
+        block
+    } else {
+        let words = content::words(&block).into_owned();
+        bytes(block).unwrap_or_else(|_| json!({"type": "text", "text": words}))
+    };
+    update
 }
 
 fn say(words: &str) {

@@ -18,7 +18,7 @@ pub(super) enum End {
     /// With its turn.
     Turn(Box<TurnEnded>),
     /// Without one: somebody removed it, or the session ended.
-    Dropped { removed: bool },
+    Dropped { removed: bool, why: Option<String> },
 }
 
 #[derive(Debug)]
@@ -37,8 +37,11 @@ impl Prompt {
         match end {
             _ if self.cancelled => Ok(json!({"stopReason": "cancelled"})),
             End::Turn(ended) => words::turn(&ended),
-            End::Dropped { removed: true } => Ok(json!({"stopReason": "cancelled"})),
-            End::Dropped { removed: false } => Err(Refusal::new(
+            End::Dropped { removed: true, .. } => Ok(json!({"stopReason": "cancelled"})),
+            End::Dropped { why: Some(why), .. } => {
+                Err(Refusal::new(code::INTERNAL, format!("the prompt was not given to the agent: {why}")))
+            }
+            End::Dropped { .. } => Err(Refusal::new(
                 code::INTERNAL,
                 "the session ended before the agent got the prompt; it was dropped",
             )),

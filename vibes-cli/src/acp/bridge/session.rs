@@ -9,6 +9,7 @@ use super::questions::Questions;
 use super::{Effect, Then, options};
 use crate::acp::rpc::{self, Refusal};
 use crate::client::stream::Seen;
+use crate::render::conversation::told;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use vibes_protocol::model::fact::TurnStarted;
@@ -220,8 +221,8 @@ impl Session {
             }
             Fact::InputDropped(dropped) => {
                 self.waiting.remove(&dropped.input_seq);
-                let removed = dropped.by.is_some();
-                self.prompts.ended(dropped.input_seq, End::Dropped { removed }, cx);
+                let end = End::Dropped { removed: dropped.by.is_some(), why: dropped.reason };
+                self.prompts.ended(dropped.input_seq, end, cx);
             }
             Fact::Update(update) => self.said(update.update, cx),
             Fact::PermissionRequested(requested) if self.caught_up => {
@@ -234,6 +235,8 @@ impl Session {
                     self.prompts.session_ended(seq, changed.to, changed.reason.as_deref(), self.id, cx);
                 }
             }
+            Fact::AgentWaits(waits) => self.note(told::waits(&waits), cx),
+            Fact::OptionDropped(dropped) => self.note(told::option_dropped(&dropped), cx),
             Fact::AgentReady(ready) if ready.context_lost && self.caught_up => {
                 let id = self.id;
                 cx.note(format!(
@@ -252,10 +255,23 @@ impl Session {
         let tells = |waiting: &Waiting| !waiting.own || self.telling;
         if let Some(waiting) = waiting.filter(|waiting| tells(waiting) && !self.is_silent()) {
             for block in waiting.content {
-                self.update(json!({"sessionUpdate": "user_message_chunk", "content": block}), cx);
+                let update = json!({"sessionUpdate": "user_message_chunk", "content": block});
+                cx.effects.push(Effect::TellWhole(rpc::update(&self.id.to_string(), update)));
             }
         }
         self.stop_cancelled(cx);
+    }
+
+    /// What is no word of the agent's and concerns who waits for it, as a thought of its own. Not a part of the history.
+    fn note(&self, words: String, cx: &mut Cx<'_>) {
+        if self.caught_up {
+            let update = json!({
+                "sessionUpdate": "agent_thought_chunk",
+                "content": {"type": "text", "text": format!("[vibes] {words}\n")},
+                "_meta": {"vibes": {"note": true}},
+            });
+            self.update(update, cx);
+        }
     }
 
     fn said(&mut self, update: Value, cx: &mut Cx<'_>) {

@@ -54,7 +54,7 @@ impl Case {
     fn act(&mut self) {
         for effect in std::mem::take(&mut self.bridge.effects) {
             match effect {
-                Effect::Tell(message) => self.told.push(message),
+                Effect::Tell(message) | Effect::TellWhole(message) => self.told.push(message),
                 Effect::Note(_) => {}
                 Effect::Ask(request, then) => {
                     self.requests += 1;
@@ -387,4 +387,27 @@ fn an_unknown_message_of_the_daemon_is_none_of_ours() {
     case.bridge.message(Message::Unknown);
     case.daemon(json!({"type": "ok", "request_id": "nobody's"}));
     assert!(case.bridge.effects.is_empty());
+}
+
+#[test]
+fn an_editor_hears_what_its_agent_waits_for_and_lost_and_not_as_history() {
+    let mut case = Case::loaded();
+    case.fact(3, json!({"kind": "agent_waits", "why": "busy", "attempt": 2, "of": 10, "retry_ms": 1200}));
+    case.fact(
+        4,
+        json!({"kind": "option_dropped", "option_id": "model", "value": "opus", "why": "not offered"}),
+    );
+    let thoughts = |case: &Case| -> Vec<String> {
+        let thought = |one: &&Value| one["params"]["update"]["sessionUpdate"] == "agent_thought_chunk";
+        let told = case.told.iter().filter(thought);
+        told.map(|one| one["params"]["update"]["content"]["text"].as_str().unwrap().to_owned()).collect()
+    };
+    let expected =
+        ["[vibes] busy; try 2 of 10, again in 2 s\n", "[vibes] model is no longer opus: not offered\n"];
+    assert_eq!(thoughts(&case), expected);
+    case.editor(json!({"id": 7, "method": "session/load", "params": {"sessionId": ID, "cwd": "/"}}));
+    case.joined(2);
+    case.fact(1, json!({"kind": "created", "agent": "shell", "cwd": "/"}));
+    case.fact(2, json!({"kind": "agent_waits", "why": "busy"}));
+    assert_eq!((case.answers(7), thoughts(&case).len()), (1, 2), "that was then");
 }

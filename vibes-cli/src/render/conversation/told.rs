@@ -2,15 +2,31 @@
 //!
 //! Invariant: a name other than this person's is always said, and every word from outside is sanitised on its way.
 
-use super::{Conversation, words_of_block};
+use super::{Conversation, words_of, words_of_block};
 use crate::render::markdown::Markdown;
 use crate::render::{count, short, wrap};
 use crate::sanitize;
 use vibes_protocol::model::fact::{
-    Actor, ContextAdded, ContextSource, Created, Input, PermissionResolved, StateChanged, TurnEnded,
-    WorktreeAction, WorktreeFact,
+    Actor, AgentWaits, ContextAdded, ContextSource, Created, Input, OptionDropped, PermissionResolved,
+    StateChanged, TurnEnded, WorktreeAction, WorktreeFact,
 };
 use vibes_protocol::model::{How, Outcome, SessionState, TurnOutcome, content};
+
+/// What an agent waits for.
+pub(crate) fn waits(waits: &AgentWaits) -> String {
+    let status = waits.status.map_or_else(String::new, |status| format!(" (HTTP {status})"));
+    let tries = match (waits.attempt, waits.of) {
+        (Some(attempt), Some(of)) => format!("; try {attempt} of {of}"),
+        _ => String::new(),
+    };
+    let next = waits.retry_ms.map_or_else(String::new, |ms| format!(", again in {} s", ms.div_ceil(1000)));
+    format!("{}{status}{tries}{next}", waits.why)
+}
+
+/// An option that a session had, and its agent no longer takes.
+pub(crate) fn option_dropped(dropped: &OptionDropped) -> String {
+    format!("{} is no longer {}: {}", dropped.option_id, words_of(&dropped.value), dropped.why)
+}
 
 impl Conversation {
     pub(super) fn input(&mut self, input: &Input) {

@@ -2,7 +2,11 @@
 //!
 //! Invariant: what a glance tells is what [`Acp::decode`] would tell. What it is not sure of is left to that.
 
-use super::{super::rpc, Acp, AgentEvent, Hint, UpdateParams, tool_call};
+use super::{
+    Acp,
+    updates::{UpdateParams, tool_call},
+};
+use crate::agent::{AgentEvent, Hint, rpc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

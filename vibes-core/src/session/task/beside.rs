@@ -8,12 +8,13 @@ use crate::{
     journal::{Reader, SessionNo, StoreError},
     rules::Judgement,
     session::{
-        persist,
+        Fetched, persist,
         recall::{Digest, Recall},
     },
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
+use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use vibes_protocol::model::{Permission, Seq, SessionId};
 
@@ -21,7 +22,7 @@ use vibes_protocol::model::{Permission, Seq, SessionId};
 const JUDGING: std::time::Duration = std::time::Duration::from_secs(5);
 /// How many questions are looked at at once, in all sessions.
 static LOOKING: Semaphore = Semaphore::const_new(8);
-/// How many conversations are read at once.
+/// How many conversations, or prompts with attachments, are read at once.
 static READING: Semaphore = Semaphore::const_new(2);
 
 impl Task {
@@ -46,6 +47,21 @@ impl Task {
                 Ok(None) | Err(_) => Judgement::ask(),
             };
             bring(&door, Command::Judged { permission_id, judgement: Box::new(judgement) }).await;
+        });
+    }
+
+    /// Reads what is attached to a prompt.
+    pub(super) fn fetch(&self, of: Vec<Value>) {
+        let (blobs, door, id) = (self.at.blobs.clone(), self.door.clone(), self.state.body.id);
+        tokio::spawn(async move {
+            let turn = READING.acquire().await;
+            let content = of.clone();
+            let read = tokio::task::spawn_blocking(move || Fetched::read(&blobs, &id, content)).await;
+            drop(turn);
+            let fetched = read.unwrap_or_else(|_| {
+                Fetched::failed(of, "a defect of the daemon ended the reading of its attachments".to_owned())
+            });
+            bring(&door, Command::Fetched(Arc::new(fetched))).await;
         });
     }
 

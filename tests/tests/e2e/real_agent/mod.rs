@@ -38,10 +38,16 @@ fn run_until(real: &Real) -> String {
 fn at_work(real: &Real) -> (Wire, String) {
     let mut ada = real.client();
     let session = real.create(&mut ada);
-    ada.prompt(&session, &run_until(real));
-    decide(&mut ada, &session, "allow_once");
-    file(real, "began");
+    works(real, &mut ada, &session);
     (ada, session)
+}
+
+/// Has the agent run that command, with leave.
+#[track_caller]
+fn works(real: &Real, wire: &mut Wire, session: &str) {
+    wire.prompt(session, &run_until(real));
+    decide(wire, session, "allow_once");
+    file(real, "began");
 }
 
 /// Waits until a file of the environment is there.
@@ -140,6 +146,11 @@ macro_rules! suite {
             #[test]
             fn a_conversation_that_the_agent_has_lost_is_told_again_once() {
                 resume::forgotten(&$which);
+            }
+
+            #[test]
+            fn agents_that_are_stopped_with_their_daemon_go_on_in_the_next_one() {
+                resume::replaced(&$which);
             }
 
             #[test]

@@ -1,6 +1,6 @@
 //! A conversation outlives the process of its agent.
 
-use super::{answered, ended};
+use super::{answered, ended, of_agent, works};
 use rustix::process::Signal;
 use vibes_tests::{Real, Wire, agents::Agent, processes};
 
@@ -58,6 +58,34 @@ pub fn conversation(agent: &'static Agent) {
         "and the second",
     ];
     assert_eq!(told, expected, "the agent remembers all of it once");
+}
+
+/// The daemon is replaced, and its agents are stopped with it while a command runs: by then nothing of them lives, and what
+/// comes next goes to an agent of the next daemon that remembers.
+pub fn replaced(agent: &'static Agent) {
+    let Some(real) = Real::started(agent) else { return };
+    let mut ada = real.client();
+    let session = real.create(&mut ada);
+    answered(&mut ada, &session, "the word is heron");
+    works(&real, &mut ada, &session);
+    real.env.vibes(&["daemon", "stop", "--agents"]).ok();
+    ada.wait_closed();
+    let left = of_agent(&real);
+    assert!(left.is_empty(), "alive after the stop: {left:#?}");
+    real.env.daemon();
+    let mut ada = real.client();
+    ada.subscribe(&session, 0, "writer");
+    assert_eq!(ended(&mut ada, &session), "finished");
+    // Stopped in the middle of it: what it became, but no success.
+    assert_ne!(ended(&mut ada, &session), "finished");
+    answered(&mut ada, &session, "what was the word");
+    assert!(!std::path::Path::new(&real.env.path("done")).exists(), "what was stopped was not begun again");
+    real.check();
+    let calls = real.calls();
+    let asked = calls.iter().find(|call| call.prompt() == "what was the word").expect("it was asked");
+    let told = asked.messages.iter().map(|(_, text)| text).chain(&asked.earlier);
+    let known: String = told.map(String::as_str).collect();
+    assert!(known.contains("the word is heron"), "it remembers, or was told: {known}");
 }
 
 pub fn forgotten(agent: &'static Agent) {

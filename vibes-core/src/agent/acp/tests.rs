@@ -1,6 +1,7 @@
 //! The ACP codec, line by line, without a process.
 
 use super::*;
+use crate::agent::{Hint, rpc::METHOD_NOT_FOUND};
 use vibes_protocol::model::Usage;
 
 fn opening() -> Opening {

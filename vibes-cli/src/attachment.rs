@@ -282,7 +282,7 @@ mod tests {
                 assert_eq!(block["blob"]["text"] == true, *kind == "resource", "{name}");
             }
         }
-        let mut one = |file: &str| block(file, &all, &mut MOST_ATTACHED.clone(), &mut keep).unwrap();
+        let one = |file: &str| block(file, &all, &mut MOST_ATTACHED.clone(), &mut keep).unwrap();
         let image = one(dir.join("a.txt").to_str().unwrap());
         assert_eq!((&image["mimeType"], &image["blob"]["size"]), (&json!("image/png"), &json!(PNG.len())));
         let link = one("https://example.org/a/b.png");
@@ -306,7 +306,7 @@ mod tests {
         let error = block(&half, &all, &mut room, &mut keep).unwrap_err();
         assert!(error.message.contains("3.0 MiB are more than fits"), "{error:?}");
         let long = write("long.txt", b"", 200 * 1024);
-        let mut one = |file: &str| block(file, &all, &mut MOST_ATTACHED.clone(), &mut keep);
+        let one = |file: &str| block(file, &all, &mut MOST_ATTACHED.clone(), &mut keep);
         assert_eq!(one(&long).unwrap()["type"], "resource_link");
         for bad in ["/no/such/file", "/dev/null"] {
             assert!(one(bad).is_err(), "{bad}");

@@ -5,7 +5,9 @@
 
 use crate::{
     connection::{Connection, Subscription},
-    handlers::{attachments, daemon, memory, ports, prompts, rules, search, session, template, turns, web, worktree},
+    handlers::{
+        attachments, daemon, memory, ports, prompts, rules, search, session, template, turns, web, worktree,
+    },
     web::{access, audit},
 };
 use std::{pin::Pin, sync::Arc};

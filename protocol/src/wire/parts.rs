@@ -1,4 +1,4 @@
-//! Parts of requests that are read in more than one way.
+//! Parts of requests: what is read in more than one way, and words to choose from.
 
 use crate::model::Seq;
 use serde::{Deserialize, Serialize};
@@ -68,4 +68,37 @@ impl Content {
             Self::Blocks(blocks) => blocks,
         }
     }
+}
+
+/// What can be done with a worktree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WorktreeWish {
+    /// Tell what it changes.
+    Diff,
+    /// Merge its branch into the one that it came from.
+    Merge,
+    /// Remove it, and its branch.
+    Drop,
+}
+
+/// What costs are told by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CostsBy {
+    /// Days, in the daemon's time zone.
+    #[default]
+    Day,
+    /// Weeks by ISO 8601.
+    Week,
+    /// Agents.
+    Agent,
+    /// Models.
+    Model,
+    /// Sessions.
+    Session,
+    /// Directories.
+    Directory,
 }

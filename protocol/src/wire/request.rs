@@ -7,7 +7,7 @@ use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
 pub use super::memory::{AddMemory, EditMemory, GetMemory, MemoryCommand, RemoveMemories, SearchMemories};
-pub use super::parts::{After, Content};
+pub use super::parts::{After, Content, CostsBy, WorktreeWish};
 pub use super::search::{RebuildSearch, Search, SearchOrder};
 pub use super::template::{GetTemplate, ListTemplates, RemoveTemplate, SaveTemplate};
 pub use crate::model::Decision;
@@ -88,39 +88,6 @@ pub struct ForSession {
     /// Files at this place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-}
-
-/// What costs are told by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum CostsBy {
-    /// Days, in the daemon's time zone.
-    #[default]
-    Day,
-    /// Weeks by ISO 8601.
-    Week,
-    /// Agents.
-    Agent,
-    /// Models.
-    Model,
-    /// Sessions.
-    Session,
-    /// Directories.
-    Directory,
-}
-
-/// What can be done with a worktree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum WorktreeWish {
-    /// Tell what it changes.
-    Diff,
-    /// Merge its branch into the one that it came from.
-    Merge,
-    /// Remove it, and its branch.
-    Drop,
 }
 
 /// What kind of program a client is.

@@ -278,15 +278,20 @@ fn turns_of_a_store_that_had_no_ledger_are_told_by_their_records() {
 #[test]
 #[cfg_attr(not(feature = "points"), ignore = "needs programs with points: --features points")]
 fn fault_01_killed_while_turns_of_before_are_told() {
+    dies(Point::LedgerTold);
+}
+
+/// It dies at a point of the telling; the next one tells the rest, and nothing twice.
+fn dies(point: Point) {
     for hit in [1, 2] {
         let env = TestEnv::started();
         let (session, before) = of_before(&env);
-        let hook = Hook::killing(&env, Point::LedgerTold, hit, |_| {});
+        let hook = Hook::killing(&env, point, hit, |_| {});
         env.spawn_vibes(&["daemon", "start"], "", &hook.variables()).wait();
         hook.held();
         let owed = "key = 'ledger' AND value = 'owed'";
         assert_eq!(env.rows("meta", owed), 1, "it is not done");
-        assert_eq!(env.rows("payer", "1"), i64::from(hit), "some are in it");
+        assert_ne!(env.rows("payer", "1"), 0, "some are in it");
         env.daemon();
         eventually("the ledger is as it was", || (told(&env, &session) == before).then_some(()));
         eventually("nothing is owed", || (env.rows("meta", owed) == 0).then_some(()));

@@ -116,19 +116,15 @@ fn a_request_that_waits_is_framed_anew_for_a_screen_of_another_width() {
     let session = env.run_fake("ask t1 rm -r build");
     let pty = Pty::sized(&env, &["attach", &session], (100, 30), KIND);
     pty.wait_for_row("› [A]pprove");
-    for columns in [44, 90] {
+    for (columns, row) in [(44, "║ ↳ build"), (90, "║ the agent calls it (unchecked): run rm -r build")]
+    {
         pty.resize(columns, 30);
         pty.wait_for_screen("a whole frame of this width", |screen| {
-            let width = |row: &String| row.chars().count();
-            let last = screen.iter().rposition(|row| row.starts_with('╔'));
-            last.is_some_and(|at| {
-                let frame: Vec<&String> =
-                    screen[at..].iter().take_while(|row| row.starts_with(['╔', '║', '╟', '╚'])).collect();
-                let edges = [frame[0], frame[frame.len() - 1]];
-                let whole = edges.iter().all(|edge| width(edge) <= usize::from(columns))
-                    && width(edges[1]) + 6 > usize::from(columns).min(80)
-                    && edges[1].starts_with('╚');
-                whole && frame.iter().any(|row| row.contains("rm -r build"))
+            let begin = screen.iter().rposition(|row| row.starts_with('╔'));
+            begin.is_some_and(|at| {
+                let frame = screen[at..].iter().take_while(|row| row.starts_with(['╔', '║', '╟', '╚']));
+                let frame: Vec<&String> = frame.collect();
+                frame.iter().any(|one| *one == row) && frame.last().is_some_and(|row| row.starts_with('╚'))
             })
         });
     }

@@ -29,7 +29,7 @@ pub enum Dialect {
 #[serde(tag = "dialect", rename_all = "snake_case")]
 pub enum Codec {
     /// The Agent Client Protocol.
-    Acp(Acp),
+    Acp(Box<Acp>),
     /// Claude Code's own.
     Claude(Box<Claude>),
 }
@@ -62,7 +62,7 @@ impl Codec {
     /// one of the directory.
     pub fn new(dialect: Dialect, conversation: Option<String>, copy: bool) -> Self {
         match dialect {
-            Dialect::Acp => Self::Acp(Acp::taking_up(conversation, copy)),
+            Dialect::Acp => Self::Acp(Box::new(Acp::taking_up(conversation, copy))),
             Dialect::Claude => Self::Claude(Box::new(Claude::taking_up(conversation, copy))),
         }
     }

@@ -72,6 +72,11 @@ install:
 fuzz SECONDS="60" *TARGETS:
     fuzz/run {{SECONDS}} {{TARGETS}}
 
+# Compare the API with its description: so many examples of each kind for each route. Needs Python 3; fetches schemathesis.
+api EXAMPLES="50":
+    cargo build --workspace --bins --locked
+    tests/api/run {{EXAMPLES}}
+
 # Write docs/faults.md anew from tests/faults.toml and the names of the tests.
 faults:
     VIBES_BLESS=1 cargo test -q -p vibes-tests --locked --test faults

@@ -5,8 +5,9 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use std::{
+    fs::File,
     io::{BufRead, BufReader, ErrorKind, Read, Write},
-    os::unix::net::UnixStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,9 +19,49 @@ const KEPT: usize = 8 * 1024;
 /// The longest that readers may wait altogether.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is counted.
+enum Unit {
+    /// Newlines.
+    Lines,
+    /// Frames of a WebSocket: how much of the present one is still to come, and what came of the next one's head.
+    Frames(usize, Vec<u8>),
+}
+
+impl Unit {
+    fn count(&mut self, mut bytes: &[u8]) -> u64 {
+        let Self::Frames(left, head) = self else {
+            return bytes.iter().map(|byte| u64::from(*byte == b'\n')).sum();
+        };
+        let mut ended = 0;
+        while !bytes.is_empty() {
+            if *left == 0 {
+                head.push(bytes[0]);
+                bytes = &bytes[1..];
+                let size = match head.get(1) {
+                    Some(126) => 4,
+                    Some(127) => 10,
+                    _ => 2,
+                };
+                if head.len() < size {
+                    continue;
+                }
+                let long = head[2..].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+                *left = if size == 2 { usize::from(head[1]) } else { long };
+                head.clear();
+            }
+            let taken = (*left).min(bytes.len());
+            *left -= taken;
+            bytes = &bytes[taken..];
+            ended += u64::from(*left == 0);
+        }
+        ended
+    }
+}
+
 /// A reader.
 pub struct Drain {
-    stream: UnixStream,
+    stream: File,
+    unit: Unit,
     head: Vec<u8>,
     tail: Vec<u8>,
     /// Lines so far.
@@ -52,13 +93,24 @@ impl Drain {
     /// A reader of a stream, some of which was read already.
     pub fn new(stream: UnixStream, read: &[u8]) -> Self {
         stream.set_nonblocking(true).expect("a socket can be non-blocking");
-        let mut drain = Self { stream, head: Vec::new(), tail: Vec::new(), frames: 0, done: None };
+        let mut drain = Self::of(stream.into(), Unit::Lines);
         drain.take(read);
         drain
     }
 
+    /// A reader of a WebSocket, of which nothing of the stream was read yet.
+    pub fn web(stream: std::net::TcpStream) -> Self {
+        stream.set_nonblocking(true).expect("a socket can be non-blocking");
+        Self::of(stream.into(), Unit::Frames(0, Vec::new()))
+    }
+
+    fn of(stream: OwnedFd, unit: Unit) -> Self {
+        let (head, tail) = (Vec::new(), Vec::new());
+        Self { stream: stream.into(), unit, head, tail, frames: 0, done: None }
+    }
+
     fn take(&mut self, bytes: &[u8]) {
-        self.frames += bytes.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        self.frames += self.unit.count(bytes);
         let room = KEPT.saturating_sub(self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(KEPT)..]);

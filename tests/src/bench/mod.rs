@@ -3,8 +3,6 @@
 //! `vibes-bench [F1 F2 …] [--rounds N] [--sessions N] [--records N] [--json FILE]`, or `--instructions [--bless]`. Without names every figure is
 //! taken, which needs about six minutes. Invariant: every figure runs in a state directory of its own and is
 //! bounded in time, and whatever happens, an interrupt included, no process and no directory stays behind.
-//!
-//! Not here yet: F11 (web).
 #![expect(clippy::print_stderr, reason = "it says how the run goes; figures are printed by `report`")]
 
 mod agent;
@@ -26,6 +24,7 @@ mod report;
 mod search;
 mod stage;
 mod store;
+mod web;
 
 use report::Report;
 use std::{panic, path::PathBuf, process::ExitCode, time::Instant};
@@ -57,6 +56,7 @@ const FIGURES: [Figure; 12] = [
     ("F8", recovery::measure),
     ("F9", ingest::measure),
     ("F10", growth::measure),
+    ("F11", web::measure),
     ("F12", overhead::measure),
     ("F13", search::measure),
 ];

@@ -106,7 +106,7 @@ pub fn revoke(connection: &Arc<Connection>, request_id: Option<String>, body: Re
             tokio::task::block_in_place(|| server.web.tokens.revoke(&body.id, now())).map_err(failed)?;
         match found {
             1 => Ok(Message::Ok { request_id }),
-            0 => Err(CodedError::new(ErrorCode::BadRequest, format!("id: no token is {:?}", body.id))),
+            0 => Err(CodedError::new(ErrorCode::NotFound, format!("id: no token is {:?}", body.id))),
             _ => {
                 Err(CodedError::new(ErrorCode::AmbiguousId, format!("id: {:?} fits several tokens", body.id)))
             }

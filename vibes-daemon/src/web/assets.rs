@@ -46,7 +46,8 @@ pub fn serve(method: &Method, path: &str, asked: &HeaderMap) -> Response<Body> {
         return problem.response();
     }
     let path = path.trim_start_matches('/');
-    let is_file = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
+    // Paths of the page's own have no dots: a file that is not there is not the page.
+    let is_file = path.split('/').any(|name| name.contains('.'));
     let (name, file) = match Dist::get(path) {
         Some(file) if !path.is_empty() => (path, file),
         _ if is_file || path == "v1" || path.starts_with("v1/") => return super::no_route().response(),

@@ -154,6 +154,7 @@ fn operation(route: &Route, body: Option<Value>) -> Value {
     let query = route.query.iter().map(|param| {
         let schema = match param.kind {
             Kind::Text => json!({"type": "string"}),
+            Kind::OneOf(words) => json!({"type": "string", "enum": words}),
             Kind::Number => json!({"type": "integer", "minimum": 0}),
             Kind::Flag => json!({"type": "boolean"}),
             Kind::Words => json!({"type": "array", "items": {"type": "string"}}),

@@ -84,7 +84,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::UnsupportedProtocol => StatusCode::BAD_REQUEST,
         ErrorCode::UnknownType => StatusCode::NOT_FOUND,
         ErrorCode::FrameTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::SessionNotFound | ErrorCode::AgentNotFound => StatusCode::NOT_FOUND,
+        ErrorCode::SessionNotFound | ErrorCode::AgentNotFound | ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorCode::ReadOnly | ErrorCode::NotOwner | ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::VersionConflict => StatusCode::PRECONDITION_FAILED,

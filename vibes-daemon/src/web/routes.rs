@@ -217,7 +217,7 @@ async fn request_of(route: &Route, kind: &str, ask: &mut Ask) -> Result<Value, P
 
 fn value(kind: Kind, text: &str) -> Result<Value, String> {
     match kind {
-        Kind::Text => Ok(text.into()),
+        Kind::Text | Kind::OneOf(_) => Ok(text.into()),
         Kind::Number => {
             text.parse::<u64>().map(Value::from).map_err(|_| "a whole number is expected".to_owned())
         }

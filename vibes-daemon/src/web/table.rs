@@ -31,6 +31,8 @@ pub enum Kind {
     Flag,
     /// Words with commas between them.
     Words,
+    /// One of these.
+    OneOf(&'static [&'static str]),
 }
 
 /// A parameter.
@@ -343,7 +345,11 @@ pub const ROUTES: &[Route] = &[
         "/v1/costs",
         "get_costs",
         &[
-            text("by", "`day`, `week`, `agent`, `model`, `session` or `directory`."),
+            Param {
+                name: "by",
+                kind: Kind::OneOf(&["day", "week", "agent", "model", "session", "directory"]),
+                about: "What is summed up.",
+            },
             text("since", "From this day on, or so long ago (`7d`)."),
             text("until", "Until the end of this day, or so long ago."),
             LIMIT,

@@ -108,7 +108,8 @@ fn what_is_wrong_is_told_with_its_code_and_its_status() {
         ("POST", "/v1/sessions", json!({}), 400, "BAD_REQUEST"),
         ("POST", "/v1/sessions", json!([1]), 400, "BAD_REQUEST"),
         ("POST", "/v1/sessions", json!({"agent": "none", "cwd": "/"}), 404, "AGENT_NOT_FOUND"),
-        ("DELETE", "/v1/tokens/none", Value::Null, 400, "BAD_REQUEST"),
+        ("DELETE", "/v1/tokens/none", Value::Null, 404, "NOT_FOUND"),
+        ("TRACE", "/v1/sessions", Value::Null, 405, "BAD_REQUEST"),
     ];
     for (method, path, body, status, code) in cases {
         let said = site.ask(method, path, body).is(status);

@@ -81,7 +81,7 @@ fn fault_78_no_route_answers_to_a_foreign_name_or_a_foreign_page() {
         refused("a neighbour", &[("Sec-Fetch-Site", "same-site")]);
         let without = site.raw(&method, &path, if is_ws { &upgrade } else { &[] }, "");
         if method != "GET" || is_ws {
-            assert_eq!(without.status, 403, "{method} {path} with neither origin nor token");
+            assert_eq!(without.status, 401, "{method} {path} with neither origin nor token");
         }
     }
 }
@@ -153,11 +153,7 @@ fn fault_83_strange_ids_name_nothing() {
         let status = site.ask("DELETE", &format!("/v1/sessions/{id}"), Value::Null).status;
         assert!(matches!(status, 400 | 404), "{id}: {status}");
     }
-    assert_eq!(
-        site.raw("GET", "/../../etc/passwd", &[], "").status,
-        200,
-        "a path of the page's own is its page"
-    );
+    site.raw("GET", "/../../etc/passwd", &[], "").is(404);
     assert!(site.raw("GET", "/%2e%2e/Cargo.toml", &[], "").status == 404);
 }
 

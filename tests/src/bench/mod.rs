@@ -45,7 +45,7 @@ struct Plan {
 /// One figure: its name, and what takes it.
 type Figure = (&'static str, fn(&Plan, &mut Report));
 
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 13] = [
     ("F1", fanout::measure),
     ("F2", latency::measure),
     ("F3", replay::measure),

@@ -10,12 +10,13 @@ use serde_json::json;
 use std::time::Instant;
 use vibes_tests::web::Site;
 
-/// Subscribers, and how many updates.
-const LOADS: [(usize, u64); 3] = [(1, 150_000), (10, 100_000), (100, 20_000)];
+/// Subscribers, and how many updates for each of those that `--records` names.
+const LOADS: [(usize, f64); 3] = [(1, 1.5), (10, 1.0), (100, 0.2)];
 
 /// Takes the figure.
 pub fn measure(plan: &Plan, report: &mut Report) {
-    for (readers, records) in LOADS {
+    for (readers, part) in LOADS {
+        let records = (plan.records as f64 * part).ceil() as u64;
         let (mut web, mut local) = (Vec::new(), Vec::new());
         for _ in 0..plan.rounds {
             web.push(delivered(readers, records, true));

@@ -83,6 +83,12 @@ fn narrow(server: &Server, only: SessionId, request: &mut Request) -> Result<(),
         Request::TestRules(body) => {
             body.session_ids.get_or_insert_with(|| vec![full.clone()]).iter_mut().try_for_each(one)
         }
+        Request::Search(body) => {
+            if body.session_ids.is_empty() {
+                body.session_ids.push(full.clone());
+            }
+            body.session_ids.iter_mut().try_for_each(one)
+        }
         Request::GetRules(body) => one(body.session_id.get_or_insert_with(|| full.clone())),
         Request::Input(body) => one(&mut body.session_id),
         Request::EditInput(body) => one(&mut body.session_id),

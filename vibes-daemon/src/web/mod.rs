@@ -5,6 +5,7 @@
 //! socket; what they may do is their token's word.
 
 pub mod access;
+pub mod agents;
 pub mod assets;
 pub mod audit;
 pub mod auth;
@@ -135,8 +136,9 @@ impl Web {
     }
 
     fn keep(&self, kept: Kept) -> anyhow::Result<()> {
-        let bytes = serde_json::to_vec(&kept)?;
-        fs::write(&self.file, bytes).with_context(|| format!("cannot write {}", self.file.display()))
+        let (bytes, fresh) = (serde_json::to_vec(&kept)?, self.file.with_extension("new"));
+        let written = fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &self.file));
+        written.with_context(|| format!("cannot write {}", self.file.display()))
     }
 
     /// Serves the web, at this port if one is named. What is served already stays where it is.

@@ -71,7 +71,11 @@ pub fn document() -> Value {
             _ => None,
         };
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[verb(route.verb)] = operation(route, body);
+        let required = match route.does {
+            Does::Asks(kind) => asked.get(kind).map(|request| &request["required"]),
+            _ => None,
+        };
+        path[verb(route.verb)] = operation(route, body, required.unwrap_or(&Value::Null));
     }
     let schemas: Map<String, Value> =
         schemas.into_iter().map(|(name, schema)| (name, renamed(schema, ""))).collect();
@@ -143,7 +147,7 @@ fn renamed(schema: Value, suffix: &str) -> Value {
     }
 }
 
-fn operation(route: &Route, body: Option<Value>) -> Value {
+fn operation(route: &Route, body: Option<Value>, wanted: &Value) -> Value {
     let path = in_path(route).map(|name| {
         let schema = match name {
             "input_seq" => json!({"type": "integer", "minimum": 0}),
@@ -159,8 +163,9 @@ fn operation(route: &Route, body: Option<Value>) -> Value {
             Kind::Flag => json!({"type": "boolean"}),
             Kind::Words => json!({"type": "array", "items": {"type": "string"}}),
         };
+        let required = wanted.as_array().is_some_and(|wanted| wanted.iter().any(|name| name == param.name));
         let mut described = json!({
-            "name": param.name, "in": "query", "required": false, "description": param.about, "schema": schema,
+            "name": param.name, "in": "query", "required": required, "description": param.about, "schema": schema,
         });
         if param.kind == Kind::Words {
             described["style"] = "form".into();

@@ -3,7 +3,7 @@
 //! Invariant: this is the only list of routes; the router, the description of the API and the tests of the wall come
 //! from it. A route is a request of the wire in other clothes, unless it says otherwise.
 
-use super::{auth, events, openapi, prompt, routes::Ask, socket};
+use super::{agents, auth, events, openapi, prompt, routes::Ask, socket};
 use axum::{body::Body, http::Response};
 use std::pin::Pin;
 
@@ -155,7 +155,14 @@ pub const ROUTES: &[Route] = &[
         "EventStream",
         "What happens to sessions, as server-sent events; the list first.",
     ),
-    asks(Get, "/v1/agents", "list_agents", &[], "AgentsMessage", "Agents that can be started."),
+    other(
+        Get,
+        "/v1/agents",
+        Does::Other(agents::list),
+        &[],
+        "Agents",
+        "Agents that can be started, and what they support.",
+    ),
     asks(Get, "/v1/status", "daemon_status", &[], "DaemonStatusMessage", "The daemon."),
     asks(
         Get,
@@ -332,6 +339,28 @@ pub const ROUTES: &[Route] = &[
         "WorktreeMessage",
         "Compare, merge or drop the session's worktree.",
     ),
+    asks(
+        Get,
+        "/v1/search",
+        "search",
+        &[
+            text("query", "Words, \"phrases\", prefix*, -not, scopes and filters."),
+            words("agents", "Only of these agents."),
+            words("modes", "Only of sessions in these modes."),
+            words("states", "Only of sessions in these states."),
+            words("session_ids", "Only of these sessions."),
+            text("cwd", "Only of sessions in this directory or below it."),
+            text("since", "From this day on, or so long ago (`7d`)."),
+            text("until", "Until the end of this day, or so long ago."),
+            Param { name: "order", kind: Kind::OneOf(&["newest", "rank"]), about: "In which order." },
+            LIMIT,
+            text("cursor", "Where the page before ended."),
+            number("wait_ms", "Wait for what was recorded before, at most so long."),
+        ],
+        "SearchResultsMessage",
+        "Look for words in everything that was said and done.",
+    ),
+    asks(Post, "/v1/search/rebuild", "rebuild_search", &[], "OkMessage", "Make the search index anew."),
     asks(
         Get,
         "/v1/approvals",

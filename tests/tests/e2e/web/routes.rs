@@ -163,6 +163,19 @@ fn events_go_on_where_they_ended() {
 }
 
 #[test]
+fn agents_are_listed_with_what_they_support() {
+    let env = TestEnv::started();
+    let site = Site::open(&env);
+    let agents = site.get("/v1/agents")["agents"].take();
+    let shell = agents.as_array().into_iter().flatten().find(|agent| agent["id"] == "shell");
+    let shell = shell.expect("the shell agent is always there");
+    assert_eq!((&shell["icon"], &shell["installed"]), (&json!("shell"), &json!(true)));
+    let can = |word: &str| json!(shell["can"].as_array().is_some_and(|can| can.contains(&json!(word))));
+    assert_eq!(shell["supports_resume"], can("resume"));
+    assert_eq!(shell["supports_approvals"], can("permissions"));
+}
+
+#[test]
 fn a_retry_under_the_same_key_is_the_same() {
     let env = TestEnv::started();
     let site = Site::open(&env);

@@ -97,6 +97,11 @@ fn a_shared_session_is_all_that_its_link_shows() {
     for path in ["/v1/costs", "/v1/status", "/v1/tokens"] {
         assert_eq!(guest.ask("GET", path, Value::Null).status, 403, "{path}");
     }
+    ada.prompt(&hidden, "say hazelnut");
+    ada.fact(&hidden, "turn_ended");
+    let found = |site: &Site| site.get("/v1/search?query=hazelnut&wait_ms=10000")["hits"].take();
+    assert_ne!(found(&site), json!([]), "whoever sees all finds it");
+    assert_eq!(found(&guest), json!([]));
     let asked = format!("/v1/approvals?session_ids={hidden}");
     guest.ask("GET", &asked, Value::Null).is(404);
     assert_eq!(

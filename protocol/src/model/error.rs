@@ -42,8 +42,6 @@ codes! {
     NotFound = "NOT_FOUND",
     /// The prefix fits several sessions.
     AmbiguousId = "AMBIGUOUS_ID",
-    /// Nothing else has this id or name.
-    NotFound = "NOT_FOUND",
     /// The client is not subscribed to the session.
     NotSubscribed = "NOT_SUBSCRIBED",
     /// The client is a viewer of the session.

@@ -21,6 +21,7 @@ const READS: &[&str] = &[
     "list_approvals",
     "list_turns",
     "get_costs",
+    "search",
     "list_tokens",
     "list_audit",
     "list_templates",

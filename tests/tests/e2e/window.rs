@@ -132,7 +132,8 @@ fn a_request_that_waits_is_framed_anew_for_a_screen_of_another_width() {
     let mut ada = env.client("ada");
     ada.subscribe(&session, 0, "viewer");
     eventually("it is approved", || {
-        pty.keys("a");
+        // What was typed before it could be read is text: cleared first.
+        pty.keys("\x15a");
         let info = ada.ok("get_session", json!({"session_id": session}));
         (info["session"]["state"] != "waiting_permission").then_some(())
     });

@@ -62,7 +62,7 @@ macro_rules! messages {
 
 messages! {
     Welcome = "welcome", SessionList = "session_list", SessionCreated = "session_created", Session = "session",
-    Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Agents = "agents", Worktree = "worktree", SearchResults = "search_results",
+    Subscribed = "subscribed", Accepted = "accepted", Members = "members", Records = "records", Exported = "exported", Import = "import", Agents = "agents", Worktree = "worktree", SearchResults = "search_results",
     Web = "web", TokenCreated = "token_created", Tokens = "tokens", Audit = "audit",
     Attached = "attached", Blob = "blob",
     DaemonStatus = "daemon_status", Ok = "ok", Error = "error", Pong = "pong", Ping = "ping",

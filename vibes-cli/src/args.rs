@@ -134,6 +134,14 @@ What the agent asks is asked here on a terminal; elsewhere it is denied, unless 
 In an attached session: /remember WORDS and /recall WORDS."
     )]
     Memory(MemoryVerb),
+    /// Take sessions in from archives, and from what agents keep by themselves: to be read, searched, gone on from
+    #[command(after_help = "Examples:
+  vibes import api.ndjson                   what `vibes export` wrote; twice is once
+  zstd -dc vibes.ndjson.zst | vibes import -
+  vibes import --claude --codex --gemini    all that these keep in your home
+  vibes import --claude DIR --list          what there would be
+  vibes fork ID --cwd DIR 'go on'           a new session that knows what was said")]
+    Import(ImportArgs),
     /// List the agents that can be started
     Agents(JsonArgs),
     /// Serve an editor: an agent of the Agent Client Protocol on standard input and output
@@ -371,6 +379,30 @@ pub(crate) enum RulesVerb {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Archives, or files of agents; `-` reads an archive from standard input
+    pub(crate) files: Vec<PathBuf>,
+    /// What Claude Code keeps (default: ~/.claude/projects)
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "", value_parser = any_path())]
+    pub(crate) claude: Option<PathBuf>,
+    /// What Codex keeps (default: ~/.codex/sessions)
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "", value_parser = any_path())]
+    pub(crate) codex: Option<PathBuf>,
+    /// What Gemini CLI keeps (default: ~/.gemini/tmp)
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "", value_parser = any_path())]
+    pub(crate) gemini: Option<PathBuf>,
+    /// Only list what would be imported
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) list: bool,
+    /// Say also what was known already
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Print a line of JSON for each session
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CostsArgs {
     /// By what
     #[arg(long, value_enum, default_value_t = CostsOf::Day)]
@@ -468,6 +500,12 @@ pub(crate) enum DaemonVerb {
     Run,
     /// Print the path of the socket; starts the daemon when it is not running
     Socket,
+}
+
+/// Reads a path, which may be empty: what an option without its value has.
+fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    use clap::builder::{OsStringValueParser, TypedValueParser as _};
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 #[cfg(test)]

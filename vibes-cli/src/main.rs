@@ -19,6 +19,7 @@ mod place;
 mod render;
 mod sanitize;
 mod screen;
+mod span;
 mod target;
 mod ui;
 

@@ -5,6 +5,7 @@
 //! environment or home. What comes from outside is handed in by the daemon.
 
 pub mod agent;
+pub mod archive;
 pub mod blobs;
 pub mod board;
 mod caught;

@@ -4,6 +4,7 @@
 //! prefix; names are unique among sessions that have not ended.
 
 mod find;
+mod intake;
 mod keep;
 mod past;
 mod registry;
@@ -12,6 +13,7 @@ mod strangers;
 mod sweep;
 
 pub use find::{Listing, Wanted};
+pub use intake::{Arrival, Arrived, Arriving, Begun};
 pub use seek::{Seek, Sightings};
 pub use sweep::{AWAKE, Keeping};
 
@@ -243,19 +245,7 @@ impl Sessions {
     /// Reserves a name while a session is given it. The error says who has it.
     pub fn reserve(&self, name: Option<&str>, except: Option<SessionId>) -> Result<Reserved<'_>, CodedError> {
         let Some(name) = name else { return Ok(Reserved { sessions: self, name: None }) };
-        let good = !name.is_empty()
-            && name.len() <= 64
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        // What could be taken for an option, a directory or an id is no name.
-        let misleading = name.starts_with(['-', '.']) || name.parse::<SessionId>().is_ok();
-        if !good || misleading {
-            return Err(CodedError::new(
-                ErrorCode::BadRequest,
-                format!(
-                    "name: {name:?} is not one: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with none of . and -"
-                ),
-            ));
-        }
+        check_name(name)?;
         let taken = |by: &str| {
             CodedError::new(ErrorCode::BadRequest, format!("name: {name} is the name of {by} already"))
         };
@@ -387,6 +377,22 @@ impl Sessions {
     pub fn yard(&self) -> &Yard {
         &self.parts.yard
     }
+}
+
+/// Whether a session may be called so.
+fn check_name(name: &str) -> Result<(), CodedError> {
+    let good = !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    // What could be taken for an option, a directory or an id is no name.
+    let misleading = name.starts_with(['-', '.']) || name.parse::<SessionId>().is_ok();
+    if good && !misleading {
+        return Ok(());
+    }
+    Err(CodedError::new(
+        ErrorCode::BadRequest,
+        format!("name: {name:?} is not one: 1 to 64 of A-Z a-z 0-9 . _ -, beginning with none of . and -"),
+    ))
 }
 
 /// Whether a session in this state has an agent, or is looking for one.

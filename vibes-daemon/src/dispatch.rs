@@ -6,7 +6,8 @@
 use crate::{
     connection::{Connection, Subscription},
     handlers::{
-        attachments, daemon, memory, ports, prompts, rules, search, session, template, turns, web, worktree,
+        archive, attachments, daemon, import, memory, ports, prompts, rules, search, session, template,
+        turns, web, worktree,
     },
     web::{access, audit},
 };
@@ -66,6 +67,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::GetSession(_)
         | Request::GetBlob(_)
         | Request::ReadRecords(_)
+        | Request::ExportSession(_)
         | Request::ListAgents(_)
         | Request::GetDaemonStatus(_)
         | Request::GetRules(_)
@@ -99,6 +101,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::RemoveMemories(_)
         | Request::ForkSession(_)
         | Request::Attach(_)
+        | Request::ImportSession(_)
         | Request::CreateSession(_)
         | Request::Web(_)
         | Request::CreateToken(_)
@@ -258,6 +261,8 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::ListTokens(_) => web::list(connection, r),
         Request::RevokeToken(body) => web::revoke(connection, r, body),
         Request::ListAudit(body) => web::audit(connection, r, body),
+        Request::ExportSession(body) => archive::export(connection, r, body),
+        Request::ImportSession(body) => import::step(connection, r, body),
         Request::ListAgents(body) => daemon::agents(connection, r, &body.env),
         Request::GetDaemonStatus(_) => daemon::status(connection, r),
         Request::StopDaemon(body) => daemon::stop(connection, r, &body),

@@ -82,6 +82,8 @@ pub struct Server {
     pub web: Web,
     /// What people want to have remembered.
     pub memories: Arc<Memories>,
+    /// What is being taken in from archives.
+    pub imports: crate::handlers::import::Imports,
     /// Runs git.
     pub git: Git,
     /// Turns at worktrees.
@@ -163,6 +165,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         environment: environment.clone(),
         web: Web::new(dir.root(), config.web.port, config.web.hosts),
         memories: Arc::new(Memories::at(dir.memory())),
+        imports: Default::default(),
         git,
         worktrees: tokio::sync::Mutex::default(),
         dir,

@@ -131,6 +131,10 @@ points! {
     IndexScrubs = "index.scrubs",
     /// Some turns of a store that had no ledger are in it, and others are not.
     LedgerTold = "ledger.told",
+    /// A piece of a session that is taken in is committed; the session is nobody's yet.
+    Staged = "staged",
+    /// A session was taken in, and nobody was told.
+    Settled = "settled",
     /// The daemon has begun to stop.
     StopBegun = "stop.begun",
     /// It let go of its sessions.

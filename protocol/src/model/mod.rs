@@ -3,6 +3,7 @@
 //! Invariant: serialisable, comparable, free of behaviour beyond their own shape.
 
 pub mod access;
+pub mod archive;
 pub mod content;
 pub mod error;
 pub mod fact;
@@ -15,6 +16,7 @@ pub mod template;
 pub mod turn;
 
 pub use access::{Access, AuditEntry, TokenInfo};
+pub use archive::{ARCHIVE, ArchiveHead, ImportOutcome, Imported, RawRecords};
 pub use error::{CodedError, ErrorCode};
 pub use fact::{Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};

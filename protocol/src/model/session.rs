@@ -1,6 +1,6 @@
 //! A session as clients see it.
 
-use super::{ClientId, Permission, Seq, SessionId};
+use super::{ClientId, Imported, Permission, Seq, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -256,6 +256,9 @@ pub struct SessionInfo {
     /// How often an agent process was started for it.
     #[serde(default)]
     pub generation: u64,
+    /// Where it was taken in from: such a session is there to be read and to be gone on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
 }
 
 /// A branch of a session, and the directory where it is checked out.

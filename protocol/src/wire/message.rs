@@ -1,53 +1,15 @@
 //! What the daemon says: answers, which carry the request's id, and what it sends unasked.
 
 use crate::model::{
-    ClientId, CostSum, Epoch, ErrorCode, Fact, Link, Memory, MemoryAction, Permission, RemovedReason, Seq,
-    SessionId, SessionInfo, SessionRule, TemplateInfo, TokenInfo, TurnInfo, Verdict, Worktree,
+    ArchiveHead, ClientId, CostSum, Epoch, ErrorCode, Fact, ImportOutcome, Link, Memory, MemoryAction,
+    Permission, RemovedReason, Seq, SessionId, SessionInfo, SessionRule, TemplateInfo, TokenInfo, TurnInfo,
+    Verdict, Worktree,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub use crate::model::{AuditEntry, Member, QueuedPrompt};
-
-/// Limits a client should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Limits {
-    /// The longest line the daemon reads, in bytes.
-    pub max_line_bytes: u64,
-    /// How many requests may wait for their answer on one connection.
-    pub max_outstanding: u32,
-    /// How many prompts may wait in one session.
-    pub max_queued_prompts: u32,
-}
-
-/// One session of a `subscribed` answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct SubscribedSession {
-    /// The session as it is now.
-    pub session: SessionInfo,
-    /// The number of its last record.
-    pub head: Seq,
-    /// What waits for an answer.
-    pub pending_permissions: Vec<Permission>,
-    /// How the daemon stands to its agent.
-    pub link: Link,
-}
-
-/// A port that something of a session listens at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Listener {
-    /// Address and port.
-    pub address: String,
-    /// Whether only this machine reaches it.
-    pub local: bool,
-    /// What listens: the name of its program.
-    pub program: String,
-    /// Its process.
-    pub pid: i32,
-}
+pub use super::told::{Limits, Listener, SubscribedSession};
+pub use crate::model::{AuditEntry, Member, QueuedPrompt, RawRecords};
 
 /// A record on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -295,6 +257,46 @@ pub enum Message {
         records: Vec<Record>,
         /// The session's last record.
         head: Seq,
+    },
+    /// Answers `export_session`.
+    Exported {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// The session.
+        session_id: SessionId,
+        /// What an archive begins with.
+        head: Box<ArchiveHead>,
+        /// The records, in order, as on the wire.
+        #[cfg_attr(feature = "schema", schemars(with = "Vec<Record>"))]
+        records: RawRecords,
+        /// The last of them; that of the archive when there are none left.
+        last: Seq,
+        /// Whether more follow.
+        more: bool,
+    },
+    /// Answers `import_session`.
+    Import {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// Which import goes on; null when there is nothing more to do.
+        import_id: Option<String>,
+        /// What became of it, when it is over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<ImportOutcome>,
+        /// The session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_id: Option<SessionId>,
+        /// How many records were taken.
+        #[serde(default)]
+        records: u64,
+        /// How many turns they tell of.
+        #[serde(default)]
+        turns: u64,
+        /// Why nothing was done, for a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// Answers `apply_rules` and `get_rules`.
     Rules {
@@ -643,6 +645,8 @@ impl Message {
             | Self::Accepted { request_id, .. }
             | Self::Members { request_id, .. }
             | Self::Records { request_id, .. }
+            | Self::Exported { request_id, .. }
+            | Self::Import { request_id, .. }
             | Self::Rules { request_id, .. }
             | Self::RulesTested { request_id, .. }
             | Self::Approvals { request_id, .. }

@@ -10,6 +10,7 @@ pub mod parts;
 pub mod request;
 pub mod search;
 pub mod template;
+mod told;
 
 pub use crate::model::{CodedError, ErrorCode};
 pub use message::Message;

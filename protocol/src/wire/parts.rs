@@ -70,17 +70,16 @@ impl Content {
     }
 }
 
-/// What can be done with a worktree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How much more than this very request is to be allowed. Empty: nothing more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum WorktreeWish {
-    /// Tell what it changes.
-    Diff,
-    /// Merge its branch into the one that it came from.
-    Merge,
-    /// Remove it, and its branch.
-    Drop,
+pub struct ForSession {
+    /// Commands of this pattern, word by word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Vec<String>>,
+    /// Files at this place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// What costs are told by.
@@ -101,4 +100,63 @@ pub enum CostsBy {
     Session,
     /// Directories.
     Directory,
+}
+
+/// The steps of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ImportStep {
+    /// Say what comes.
+    Begin,
+    /// Some of its records.
+    Append,
+    /// That was all.
+    Commit,
+    /// Never mind.
+    Abort,
+}
+
+/// What can be done with a worktree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WorktreeWish {
+    /// Tell what it changes.
+    Diff,
+    /// Merge its branch into the one that it came from.
+    Merge,
+    /// Remove it, and its branch.
+    Drop,
+}
+
+/// What kind of program a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKind {
+    /// The command line.
+    Cli,
+    /// A browser.
+    Web,
+    /// A person's script.
+    Script,
+    /// An editor or another protocol.
+    Bridge,
+    /// Something else.
+    #[serde(other)]
+    Other,
+}
+
+/// Which program a client is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ClientProgram {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// Its kind.
+    pub kind: ClientKind,
 }

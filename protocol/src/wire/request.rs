@@ -3,11 +3,13 @@
 //! Invariant: the table below is the only list of requests; the enum, the wire names and the reader come from it.
 //! `session_id` may be a full id, a unique name or a unique prefix everywhere.
 
-use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
+use crate::model::{ArchiveHead, ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
 pub use super::memory::{AddMemory, EditMemory, GetMemory, MemoryCommand, RemoveMemories, SearchMemories};
-pub use super::parts::{After, Content, CostsBy, WorktreeWish};
+pub use super::parts::{
+    After, ClientKind, ClientProgram, Content, CostsBy, ForSession, ImportStep, WorktreeWish,
+};
 pub use super::search::{RebuildSearch, Search, SearchOrder};
 pub use super::template::{GetTemplate, ListTemplates, RemoveTemplate, SaveTemplate};
 pub use crate::model::Decision;
@@ -76,49 +78,6 @@ fn body<T: serde::de::DeserializeOwned>(line: &[u8]) -> Result<T, String> {
         "." => error.inner().to_string(),
         path => format!("{path}: {}", error.inner()),
     })
-}
-
-/// How much more than this very request is to be allowed. Empty: nothing more.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ForSession {
-    /// Commands of this pattern, word by word.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pattern: Option<Vec<String>>,
-    /// Files at this place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-}
-
-/// What kind of program a client is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ClientKind {
-    /// The command line.
-    Cli,
-    /// A browser.
-    Web,
-    /// A person's script.
-    Script,
-    /// An editor or another protocol.
-    Bridge,
-    /// Something else.
-    #[serde(other)]
-    Other,
-}
-
-/// Which program a client is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ClientProgram {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    #[serde(default)]
-    pub version: String,
-    /// Its kind.
-    pub kind: ClientKind,
 }
 
 requests! {
@@ -260,6 +219,9 @@ requests! {
         /// Another agent, which is told what was said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<String>,
+        /// Where it works, when not where the other one did; one that was imported has no such place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cwd: Option<String>,
         /// Its name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
@@ -581,6 +543,40 @@ requests! {
         /// At most so many sums.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
+    }
+    /// Reads a session as an archive has it, a page at a time.
+    "export_session" ExportSession {
+        /// Which session; one that rests is not woken for it.
+        session_id: String,
+        /// The last record seen; 0 begins.
+        #[serde(default)]
+        after: Seq,
+        /// The last record wanted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Seq>,
+        /// With what looks like a secret.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        raw: bool,
+    }
+    /// Takes a session in from an archive, in steps; each waits for the answer of the one before.
+    "import_session" ImportSession {
+        /// Which step.
+        action: ImportStep,
+        /// Which import, as `begin` told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        import_id: Option<String>,
+        /// To begin: the archive's head; of another program's file, its directory (`session.cwd`), if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<Box<ArchiveHead>>,
+        /// To begin: whose file it is: `vibes` (an archive), `claude`, `codex`, `gemini`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// To begin: a hash of where it was read from: the same again is known at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+        /// To append: lines of it (of an archive those behind the head), cut anywhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        records: Option<String>,
     }
     /// Lists the agents the daemon can start.
     "list_agents" ListAgents {

@@ -7,6 +7,7 @@ mod agent_ends;
 mod agent_floods;
 mod agent_lines;
 mod approvals;
+mod archive;
 mod ask;
 mod attach;
 mod attachments;

@@ -133,6 +133,14 @@ pub(crate) enum Verb {
   vibes runs api --limit 500     and more of them
   vibes runs api --json | jq -r '.[] | select(.outcome == \"failed\") | .error'")]
     Runs(RunsArgs),
+    /// Write sessions as text: to keep, to read, to move elsewhere
+    #[command(after_help = "Examples:
+  vibes export api -o api.ndjson              a session, to be imported elsewhere
+  vibes export api --format markdown > api.md to read
+  vibes export api@120..@180                  some of its records
+  vibes export --all | zstd > vibes.zst       everything
+  vibes ls --all --ndjson | jq -r .id | vibes export -o all.ndjson")]
+    Export(ExportArgs),
     /// Delete a session; `undelete` takes it back
     Rm {
         /// Sessions
@@ -305,6 +313,9 @@ pub(crate) struct ForkArgs {
     /// Another agent
     #[arg(long)]
     pub(crate) agent: Option<String>,
+    /// Where it works (default: where the other one does; one that was imported has no such place)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<std::path::PathBuf>,
     /// Name of the new session
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -438,6 +449,36 @@ pub(crate) struct RunsArgs {
     /// Print a JSON array, the oldest first
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Sessions, or some of their records: ID, ID@SEQ, ID@FIRST..@LAST; standard input names them when there are none
+    #[arg(value_name = "ID[@SEQ]", conflicts_with = "all")]
+    pub(crate) ids: Vec<String>,
+    /// Every session, ended ones too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// As what
+    #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson)]
+    pub(crate) format: ExportFormat,
+    /// Write to this file, which is there when all of it is
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<std::path::PathBuf>,
+    /// With what looks like a secret, which is taken out otherwise
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A head line and a line for each record, as on the wire
+    Ndjson,
+    /// One object for each session
+    Json,
+    /// A document for people
+    #[value(alias = "md")]
+    Markdown,
 }
 
 #[derive(Debug, Args)]

@@ -39,15 +39,17 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// The next message; `None` when the deadline passed first.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> io::Result<Option<Message>> {
+        // A broken line from the daemon would leave a hole in what we show: give up rather than skip it.
+        let read = |line: &[u8]| serde_json::from_slice(line);
+        let message = self.line(deadline, read)?.transpose();
+        message.map_err(|error| invalid(format!("unreadable message: {error}")))
+    }
+
+    /// Something of the next line.
+    fn line<T>(&mut self, deadline: Option<Instant>, of: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
         loop {
             match self.lines.next_line() {
-                // A broken line from the daemon would leave a hole in what we show: give up rather than skip it.
-                Some(Line::Whole(line)) => {
-                    let message = serde_json::from_slice(line);
-                    return message
-                        .map(Some)
-                        .map_err(|error| invalid(format!("unreadable message: {error}")));
-                }
+                Some(Line::Whole(line)) => return Ok(Some(of(line))),
                 Some(Line::TooLong) => return Err(invalid("a line is longer than 16 MiB".to_owned())),
                 None => {}
             }
@@ -130,6 +132,12 @@ fn patience(request: &Request) -> Duration {
     }
 }
 
+/// An answer, read or not.
+enum Answered {
+    Message(Box<Message>),
+    Line(Vec<u8>),
+}
+
 /// Both halves, for commands that ask and wait.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -156,6 +164,21 @@ impl Connection {
 
     /// Asks and waits for the answer. What comes unasked meanwhile waits for [`Self::next`].
     pub(crate) fn ask(&mut self, request: Request) -> Result<Message, AskError> {
+        match self.answered(request, None)? {
+            Answered::Message(message) => Ok(*message),
+            Answered::Line(_) => Err(AskError::Lost(invalid("an answer that was not asked for".to_owned()))),
+        }
+    }
+
+    /// The same for an answer of a type that is passed on and not read: its line.
+    pub(crate) fn ask_line(&mut self, request: Request, kind: &str) -> Result<Vec<u8>, AskError> {
+        match self.answered(request, Some(kind))? {
+            Answered::Line(line) => Ok(line),
+            Answered::Message(_) => Err(AskError::Lost(invalid("an answer of another type".to_owned()))),
+        }
+    }
+
+    fn answered(&mut self, request: Request, unread: Option<&str>) -> Result<Answered, AskError> {
         if let Some(error) = too_long(&request) {
             return Err(AskError::Refused(error));
         }
@@ -165,10 +188,19 @@ impl Connection {
             // A daemon that has no place for us says so and closes before it hears what we want.
             Err(error) => return Err(self.last_word().unwrap_or(error.into())),
         };
+        let begin = unread.map(|kind| format!("{{\"type\":\"{kind}\",\"request_id\":\"{id}\","));
         loop {
-            let Some(message) = self.incoming.next(Some(deadline))? else {
+            let read = self.incoming.line(Some(deadline), |line| match &begin {
+                Some(begin) if line.starts_with(begin.as_bytes()) => Ok(Answered::Line(line.to_vec())),
+                _ => serde_json::from_slice(line).map(|message| Answered::Message(Box::new(message))),
+            })?;
+            let Some(read) = read else {
                 let why = "it is there and does not answer; it may be stopped or overloaded";
                 return Err(AskError::Lost(io::Error::new(io::ErrorKind::TimedOut, why)));
+            };
+            let message = match read.map_err(|error| invalid(format!("unreadable message: {error}")))? {
+                line @ Answered::Line(_) => return Ok(line),
+                Answered::Message(message) => *message,
             };
             match message {
                 Message::Error { request_id, code, message, .. }
@@ -177,7 +209,9 @@ impl Connection {
                 {
                     return Err(AskError::Refused(CodedError::new(code, message)));
                 }
-                message if message.request_id() == Some(&id) => return Ok(message),
+                message if message.request_id() == Some(&id) => {
+                    return Ok(Answered::Message(Box::new(message)));
+                }
                 Message::Ping {} => drop(self.outgoing.send(vibes_protocol::wire::request::Pong {}.into())?),
                 message => self.unasked.push_back(message),
             }

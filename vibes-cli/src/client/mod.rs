@@ -121,14 +121,26 @@ impl Daemon {
 
     /// Asks; tries once more after a lost connection, where that is safe.
     pub(crate) fn ask(&mut self, request: impl Into<Request>) -> Outcome<Message> {
-        let request = request.into();
+        self.ask_by(request.into(), Connection::ask)
+    }
+
+    /// The same for an answer of this type, which is passed on and not read: its line.
+    pub(crate) fn ask_line(&mut self, request: impl Into<Request>, kind: &str) -> Outcome<Vec<u8>> {
+        self.ask_by(request.into(), |connection, request| connection.ask_line(request, kind))
+    }
+
+    fn ask_by<T>(
+        &mut self,
+        request: Request,
+        ask: impl Fn(&mut Connection, Request) -> Result<T, AskError>,
+    ) -> Outcome<T> {
         let repeatable = is_repeatable(&request);
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let answer = self.connection()?.ask(request.clone());
+            let answer = ask(self.connection()?, request.clone());
             match answer {
-                Ok(message) => return Ok(message),
+                Ok(answer) => return Ok(answer),
                 // It lives and is silent: asking again would only wait again.
                 Err(AskError::Lost(error)) if error.kind() == io::ErrorKind::TimedOut => {
                     self.drop_connection();
@@ -238,6 +250,7 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::ReadRecords(_)
         | Request::Attach(_)
         | Request::GetBlob(_)
+        | Request::ExportSession(_)
         | Request::ApplyRules(_)
         | Request::GetRules(_)
         | Request::TestRules(_)

@@ -7,6 +7,8 @@ mod approvals;
 mod ask;
 mod costs;
 mod daemon;
+mod export;
+mod import;
 mod inspect;
 mod kill;
 mod life;
@@ -70,6 +72,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Share(args) => web::share(&args),
         Command::Audit(args) => web::audit(&args),
         Command::Search(args) => search::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Agents(args) => inspect::agents(args.json),
         Command::Acp(args) => acp::serve_editor(&args),
         Command::Agent(AgentVerb::Replay(args)) => acp::replay(&args),
@@ -114,6 +117,7 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Show(args) => inspect::show(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Runs(args) => runs::run(&args),
+        Verb::Export(args) => export::run(&args),
         Verb::Rm { ids, purge } => simple::remove(&ids, purge),
         Verb::Undelete(args) => simple::undelete(&args.id),
         Verb::Set { id, option, value } => simple::set(&id, &option, &value),

@@ -148,6 +148,7 @@ pub(crate) fn fork(args: &ForkArgs) -> Outcome {
         session_id: source.id.to_string(),
         at: args.at,
         agent: args.agent.clone(),
+        cwd: args.cwd.as_deref().map(|cwd| directory(Some(cwd))).transpose()?,
         name: args.name.clone(),
         prompt,
         worktree: args.worktree.clone(),

@@ -37,6 +37,9 @@ pub(crate) fn state_words(session: &SessionInfo) -> String {
         SessionState::WaitingPermission => "needs approval",
         state => state.as_str(),
     };
+    if let Some(imported) = &session.imported {
+        return format!("imported ({})", sanitize::line(&imported.from));
+    }
     let pinned = if session.pinned { ", pinned" } else { "" };
     match (&session.reason, session.state) {
         (Some(reason), SessionState::Suspended) => format!("{words} ({}){pinned}", sanitize::line(reason)),

@@ -35,6 +35,10 @@ pub(crate) fn session(
     }
     add("agent", session.agent.clone());
     add("state", state_words(session));
+    if let Some(imported) = &session.imported {
+        add("imported", format!("{} ago, as {}", age(now - imported.at), imported.lineage));
+        add("go on", format!("vibes fork {} --cwd DIR", short(session.id)));
+    }
     if let Some(reason) = &session.reason {
         add("reason", reason.clone());
     }

@@ -65,7 +65,7 @@ pub(crate) fn took(ms: i64) -> Option<String> {
 }
 
 /// The exit code of a command, wherever the agent put it.
-fn exit_code(update: &Value) -> Option<i64> {
+pub(crate) fn exit_code(update: &Value) -> Option<i64> {
     let places = [
         &update["rawOutput"],
         &update["_meta"],

@@ -9,7 +9,7 @@ mod ends;
 mod glance;
 mod said;
 mod settings;
-mod tools;
+pub(crate) mod tools;
 
 use super::{
     AgentEvent, Hint, Opening, Outgoing, options,

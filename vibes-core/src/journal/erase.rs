@@ -21,7 +21,7 @@ use std::{
 use vibes_protocol::model::Seq;
 
 /// `rest` of a session that is being erased.
-const GONE: u8 = 3;
+pub(super) const GONE: u8 = 3;
 /// `deleted_ms` of one: its place in the index of deleted ones.
 pub(super) const ERASING: i64 = -1;
 /// Where the last number is kept that was given to a session.
@@ -123,7 +123,12 @@ pub(super) fn last_no(connection: &Connection) -> Result<SessionNo, StoreError> 
 pub(super) fn forget(connection: &Connection, sessions: &[SessionNo]) -> Result<(), StoreError> {
     set_meta(connection, LAST_NO, &last_no(connection)?.to_string())?;
     let mut delete = connection.prepare_cached("DELETE FROM session WHERE no = ?1 AND rest = ?2")?;
-    sessions.iter().try_for_each(|session| Ok(delete.execute(params![session, GONE]).map(|_| ())?))
+    // Only one that never came in as a whole still has some.
+    let mut rows = connection.prepare_cached("DELETE FROM item WHERE session = ?1")?;
+    sessions.iter().try_for_each(|session| {
+        rows.execute([session])?;
+        Ok(delete.execute(params![session, GONE]).map(|_| ())?)
+    })
 }
 
 /// Opens a store's file for [`give_back`], for as long as this process lives: closing any descriptor of a file gives up all

@@ -16,6 +16,7 @@ mod salvage;
 mod schema;
 mod seal;
 mod spend;
+mod staging;
 mod tails;
 mod writer;
 
@@ -25,6 +26,7 @@ pub use feed::{Feed, Pull, Slab};
 pub use reader::{Head, Page, Reader, Run, StoredSession};
 pub use schema::{Opened, check, note_damage, open};
 pub use spend::{By, Span, Spend, Spending, Spent};
+pub use staging::{Packed, Piece, Settled};
 pub use tails::Tails;
 pub use writer::{Committed, WRITER, Writer};
 

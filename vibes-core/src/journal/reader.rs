@@ -155,6 +155,12 @@ impl Reader {
         self.stored(select, params![ms, id, i64::try_from(limit).unwrap_or(i64::MAX)], false)
     }
 
+    /// Sessions in whose state this word stands in quotes, without their small rows. Blocking: it looks at all of them.
+    pub fn mentioning(&self, word: &str) -> Result<Vec<StoredSession>, StoreError> {
+        let select = "SELECT {} FROM session WHERE rest <= 2 AND instr(body, ?1) LIMIT 64";
+        self.stored(select, [format!("\"{word}\"")], false)
+    }
+
     /// How many these are. Blocking.
     pub fn count_ended(&self) -> Result<u64, StoreError> {
         self.with(|connection| {

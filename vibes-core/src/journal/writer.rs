@@ -5,9 +5,11 @@
 //! keep something is asked for nothing more: see [`StoreError::Unsynced`].
 
 mod erasing;
+mod staging;
 
 use super::{
-    Change, Farewell, NewSession, Opened, RowChange, SessionNo, Spent, SpoolOffset, StoreError,
+    Change, Farewell, NewSession, Opened, Piece, RowChange, SessionNo, Settled, Spent, SpoolOffset,
+    StoreError,
     ballast::Ballast,
     erase, group,
     schema::{note_damage, set_meta},
@@ -66,6 +68,8 @@ enum Job {
     Erase(SessionNo),
     Keep(&'static str, String, Reply<()>),
     Past(SessionNo, Vec<RowChange>, Spent, Reply<()>),
+    Stage(Box<Piece>, Reply<SessionNo>),
+    Settle(Box<Settled>, Reply<()>),
     Close(Reply<()>),
 }
 
@@ -278,6 +282,8 @@ impl Desk {
                         self.transaction(false, |connection| spend::past(connection, session, &rows, &spent));
                     let _ = reply.send(result.map(|_| ()));
                 }
+                Some(Job::Stage(piece, reply)) => drop(reply.send(self.stage(&piece))),
+                Some(Job::Settle(settled, reply)) => drop(reply.send(self.settle(&settled))),
                 Some(Job::Close(reply)) => {
                     let result = self.close();
                     let _ = reply.send(result);

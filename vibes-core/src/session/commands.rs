@@ -143,6 +143,7 @@ impl Step<'_> {
                 Ok(None)
             }
             Command::Resume { context } => {
+                self.must_be_ours()?;
                 if self.s.body.stopping.is_some() {
                     return Err(self.wrong_state("it is being stopped; try again when it has"));
                 }
@@ -278,6 +279,7 @@ impl Step<'_> {
         if self.s.body.deleted_ms.is_some() {
             return Err(self.wrong_state("it is deleted: undelete it first"));
         }
+        self.must_be_ours()?;
         let body = &self.s.body;
         let suspended = body.state == SessionState::Suspended;
         if body.state.is_ended() {
@@ -317,6 +319,16 @@ impl Step<'_> {
             self.pump();
         }
         Ok(Some(Reply::Accepted(seq)))
+    }
+
+    /// One that was taken in from an archive has nothing that could be started.
+    fn must_be_ours(&self) -> Result<(), CodedError> {
+        match &self.s.body.imported {
+            Some(_) => Err(self.wrong_state(
+                "it was imported, and is there to be read: `vibes fork ID --cwd DIR` goes on from it in a session of its own",
+            )),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn answer(&mut self, caller: &Caller, answer: Answer) -> Result<Option<Reply>, CodedError> {

@@ -31,6 +31,11 @@ impl Leavings {
         Self { session: state.body.id, conversation: state.body.codec.conversation().map(str::to_owned) }
     }
 
+    /// Of one that never had an agent.
+    pub fn nothing() -> Self {
+        Self { session: SessionId(uuid::Uuid::nil()), conversation: None }
+    }
+
     /// As the store keeps it.
     pub fn encode(&self) -> String {
         // Our own type of strings: encoding it cannot fail.

@@ -3,7 +3,10 @@
 //! Invariant: what is told here of a turn is what the ledger would have told, as far as records say it: pure, record by
 //! record, with one turn and the prompts that wait in memory.
 
-use super::ledger;
+use super::{
+    ledger,
+    state::{MAX_CALL_ID, MAX_OPEN_CALLS, MAX_QUEUED},
+};
 use crate::{agent, prices};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -78,6 +81,10 @@ impl Past {
     fn prompt(&mut self, seq: Seq, content: &Value) {
         if let Some(content) = content.as_array() {
             self.prompts.insert(seq, ledger::prompt_of(content));
+            // More than a queue holds were dropped, or are of a journal that nobody made.
+            if self.prompts.len() > 2 * MAX_QUEUED {
+                self.prompts.pop_first();
+            }
         }
     }
 
@@ -107,6 +114,7 @@ impl Past {
                         }
                     }
                     _ if files.is_empty() => {}
+                    _ if call.len() > MAX_CALL_ID || self.touching.len() > MAX_OPEN_CALLS => {}
                     _ => self.touching.entry(call.to_owned()).or_default().extend(files),
                 }
             }

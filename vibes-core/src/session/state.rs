@@ -24,8 +24,8 @@ use std::{
     sync::Arc,
 };
 use vibes_protocol::model::{
-    ClientId, Cost, Epoch, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason, Seq,
-    SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, Worktree, fact::Actor,
+    ClientId, Cost, Epoch, Imported, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason,
+    Seq, SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, Worktree, fact::Actor,
 };
 
 /// The most prompts that may wait in one session.
@@ -251,6 +251,9 @@ pub struct Body {
     /// Its own branch and directory.
     #[serde(default)]
     pub worktree: Option<Worktree>,
+    /// Where it was taken in from: no agent is ever started for it.
+    #[serde(default)]
+    pub imported: Option<Imported>,
 }
 
 /// A question that waits, with what the agent needs to hear.
@@ -410,6 +413,7 @@ impl State {
             rules_made: 0,
             approvals: plan.approvals,
             worktree: plan.worktree,
+            imported: None,
         };
         Self::of(body, epoch, now_ms)
     }
@@ -522,6 +526,7 @@ impl State {
             forked_at: body.forked_at,
             worktree: body.worktree.clone(),
             generation: body.generation,
+            imported: body.imported.clone(),
         }
     }
 

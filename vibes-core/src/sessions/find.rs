@@ -4,7 +4,10 @@
 //! between is in both and counts once; none is in neither.
 
 use super::{Sessions, store_error};
-use crate::{journal::StoreError, session::SessionHandle};
+use crate::{
+    journal::{SessionNo, StoreError},
+    session::SessionHandle,
+};
 use std::{collections::HashSet, sync::Arc};
 use vibes_protocol::model::{CodedError, ErrorCode, SessionId, SessionInfo};
 
@@ -119,6 +122,20 @@ impl Sessions {
         }
         let stored = tokio::task::block_in_place(|| self.parts.reader.number(&id));
         stored.map_err(|error| store_error(&error))?.map(|_| id).ok_or_else(|| not_found(text))
+    }
+
+    /// A session as lists show it, and its number; one that rests is left to. Blocking for that moment.
+    pub fn glance(&self, id: &SessionId) -> Result<Option<(SessionNo, Arc<SessionInfo>)>, CodedError> {
+        let awake = || self.registry.get(id).map(|handle| (handle.no, handle.info()));
+        if let Some(found) = awake() {
+            return Ok(Some(found));
+        }
+        let stored = tokio::task::block_in_place(|| self.parts.reader.resting(id));
+        match stored.map_err(|error| store_error(&error))? {
+            Some(stored) => Ok(Some((stored.no, Arc::new(self.read_back(&stored).0.info())))),
+            // It may have been woken just now.
+            None => Ok(awake()),
+        }
     }
 
     /// Which session is meant. A full id is not looked for.

@@ -62,6 +62,11 @@ impl Registry {
         self.write().resting = count;
     }
 
+    /// One more of the ended sessions that lists count rests.
+    pub(super) fn one_more(&self) {
+        self.write().resting += 1;
+    }
+
     /// Something of all that have a task, and how many of the ended sessions that lists count have none.
     pub(super) fn look<T>(&self, of: impl Fn(&SessionHandle) -> T) -> (Vec<T>, u64) {
         let map = self.read();

@@ -1,7 +1,9 @@
 //! What each request does. Thin: a handler finds the session, asks it, and puts the reply into words.
 
+pub mod archive;
 pub mod attachments;
 pub mod daemon;
+pub mod import;
 pub mod memory;
 pub mod ports;
 pub mod prompts;

@@ -189,6 +189,10 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
         let why = format!("at: the records of this session are 1 to {}", info.head);
         return Err(CodedError::new(ErrorCode::BadRequest, why));
     }
+    if info.imported.is_some() && body.cwd.is_none() {
+        let why = "cwd: an imported session works nowhere here: name a directory (--cwd DIR)";
+        return Err(CodedError::new(ErrorCode::BadRequest, why));
+    }
     let agent = body.agent.unwrap_or_else(|| info.agent.clone());
     let same = agent == info.agent;
     let rests = info.state.is_ended() || matches!(info.state, SessionState::Idle | SessionState::Suspended);
@@ -207,7 +211,7 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
     };
     let wish = CreateSession {
         agent,
-        cwd: info.cwd,
+        cwd: body.cwd.unwrap_or(info.cwd),
         template: None,
         values: Default::default(),
         name: body.name,

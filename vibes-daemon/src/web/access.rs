@@ -109,6 +109,7 @@ fn narrow(server: &Server, only: SessionId, request: &mut Request) -> Result<(),
         Request::GetSession(body) => one(&mut body.session_id),
         Request::ReadRecords(body) => one(&mut body.session_id),
         Request::GetBlob(body) => one(&mut body.session_id),
+        Request::ExportSession(body) => one(&mut body.session_id),
         Request::ListTurns(body) => one(&mut body.session_id),
         other => {
             let why = format!("this token is for one session, and {} is about more", other.type_name());

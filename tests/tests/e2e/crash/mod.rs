@@ -15,6 +15,7 @@ macro_rules! cases {
 
 mod cold;
 mod daemon;
+mod import;
 mod panics;
 mod purge;
 mod races;
@@ -31,6 +32,7 @@ fn every_point_has_its_test() {
     let tests = concat!(
         include_str!("cold.rs"),
         include_str!("daemon.rs"),
+        include_str!("import.rs"),
         include_str!("purge.rs"),
         include_str!("runner.rs"),
         include_str!("search.rs"),

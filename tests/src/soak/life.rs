@@ -97,7 +97,10 @@ pub(super) fn session(env: &TestEnv, name: &str, dice: &mut Dice) {
         env.vibes(&["logs", &session]).ok();
     }
     if dice.one_in(2) {
-        ann.ok("transfer_ownership", json!({"session_id": session, "new_owner_id": bob.client_id}));
+        // Who reads nothing may have been closed by now: a machine at its limit needs longer than its patience.
+        let answer =
+            ann.request("transfer_ownership", json!({"session_id": session, "new_owner_id": bob.client_id}));
+        assert!(answer["type"] == "ok" || answer["code"] == "NOT_SUBSCRIBED", "{answer}");
     }
     drop((eve, bob, sloth));
     ann.ok(if dice.one_in(2) { "kill_session" } else { "finish_session" }, json!({"session_id": session}));

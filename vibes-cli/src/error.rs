@@ -205,6 +205,7 @@ mod tests {
                     "PERMISSION_NOT_PENDING",
                     "INVALID_STATE",
                     "BUSY",
+                    "UNAUTHORIZED",
                 ][..],
             ),
             (7, &["AGENT_START_FAILED", "AGENT_FAILED"][..]),

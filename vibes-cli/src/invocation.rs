@@ -52,8 +52,9 @@ fn verb(matches: &ArgMatches) -> (String, &ArgMatches) {
 
 /// The sessions that a verb was given, as they were typed.
 fn ids(matches: &ArgMatches) -> Vec<String> {
-    let of = |name: &str| match matches.try_get_many::<String>(name) {
-        Ok(Some(ids)) => ids.cloned().collect(),
+    // As they were typed: some verbs take a record with the session.
+    let of = |name: &str| match matches.try_get_raw(name) {
+        Ok(Some(ids)) => ids.map(|id| id.to_string_lossy().into_owned()).collect(),
         _ => Vec::new(),
     };
     let mut ids: Vec<String> = of("id");

@@ -20,9 +20,9 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some((id, seq)) = text.split_once('@') else {
-            return Ok(Self { id: text.to_owned(), seq: None });
-        };
+        let whole = || Ok(Self { id: text.to_owned(), seq: None });
+        // Those that are read from standard input.
+        let Some((id, seq)) = text.split_once('@').filter(|_| text != "@-") else { return whole() };
         match seq.parse::<Seq>() {
             Ok(seq) if seq > 0 && !id.is_empty() => Ok(Self { id: id.to_owned(), seq: Some(seq) }),
             _ => Err("ID, or ID@RECORD with the number of a record, such as api@120".to_owned()),
@@ -55,6 +55,7 @@ mod tests {
         let target = |text: &str| text.parse::<Target>().map(|target| (target.id, target.seq));
         assert_eq!(target("api"), Ok(("api".to_owned(), None)));
         assert_eq!(target("-"), Ok(("-".to_owned(), None)));
+        assert_eq!(target("@-"), Ok(("@-".to_owned(), None)));
         assert_eq!(target("3fa9@120"), Ok(("3fa9".to_owned(), Some(120))));
         assert_eq!(target("-@1"), Ok(("-".to_owned(), Some(1))));
         for wrong in ["api@", "@3", "api@0", "api@x", "api@1@2", "api@-1"] {

@@ -22,6 +22,7 @@ const READS: &[&str] = &[
     "list_turns",
     "get_costs",
     "search",
+    "export_session",
     "list_tokens",
     "list_audit",
     "list_templates",

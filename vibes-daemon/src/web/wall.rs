@@ -226,7 +226,7 @@ mod tests {
         assert!(ask("POST", "/v1/sessions", &tunnel).is_ok());
         assert_eq!(
             ask("POST", "/v1/sessions", &[HOST, JSON]),
-            Err(403),
+            Err(401),
             "no browser leaves it out, and no token"
         );
         assert!(ask("POST", "/v1/sessions", &[HOST, JSON, BEARER]).is_ok());

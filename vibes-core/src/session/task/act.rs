@@ -66,7 +66,8 @@ impl Task {
             next.ledger.forget_old();
         }
         let mut out = Out::default();
-        let mut asked = Vec::new();
+        // A look waits for nothing to be recorded: where nothing can be, it shows what was.
+        let (mut asked, mut looks) = (Vec::new(), Vec::new());
         // What is owed comes before what came after it, and makes the same frames of the same numbers again.
         let owed = std::mem::take(&mut self.owed);
         let sync = sync || !owed.is_empty();
@@ -74,8 +75,10 @@ impl Task {
             step(&mut next, now, Event::Command(caller, command, UNASKED), &mut out);
         }
         for event in events {
-            if let Event::Command(_, command, tag) = &event {
-                asked.push((*tag, self.acts_first(command)));
+            match &event {
+                Event::Command(caller, Command::Look, tag) => looks.push((*tag, caller.client)),
+                Event::Command(_, command, tag) => asked.push((*tag, self.acts_first(command))),
+                _ => {}
             }
             step(&mut next, now, event, &mut out);
         }
@@ -173,6 +176,9 @@ impl Task {
                         false => error.to_string(),
                     };
                     self.answer(tag, Err(CodedError::new(code, message)));
+                }
+                for (tag, client) in looks {
+                    self.answer(tag, Ok(Reply::Looked(Box::new(self.state.look(client)))));
                 }
                 false
             }

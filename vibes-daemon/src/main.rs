@@ -132,7 +132,8 @@ fn tell_of_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         tracing::error!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
         usual(panic);
-        if std::thread::current().name() == Some(vibes_core::journal::WRITER) {
+        // The first thread's end is the daemon's; taking its half-begun runtime down could wait for ever.
+        if matches!(std::thread::current().name(), Some(vibes_core::journal::WRITER | "main")) {
             // The log is written by a thread of its own, which needs a moment.
             std::thread::sleep(std::time::Duration::from_millis(100));
             std::process::abort();

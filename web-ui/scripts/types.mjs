@@ -1,5 +1,5 @@
 // Writes src/generated/protocol.ts from the JSON Schemas of the wire, which come from the Rust types.
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { compile } from "json-schema-to-typescript";
 
@@ -25,4 +25,5 @@ const text = await compile(all, "Wire", {
   bannerComment: "// Made by scripts/types.mjs from protocol/schema/v1; never edited.\n",
   additionalProperties: false, format: false, unknownAny: true, unreachableDefinitions: false, strictIndexSignatures: false,
 });
+mkdirSync(here("../src/generated"), { recursive: true });
 writeFileSync(here("../src/generated/protocol.ts"), text);

@@ -442,12 +442,17 @@ export class Hub {
     return this.windowOf(id).transcript.first > 1;
   }
 
-  /** Reads back until the window has this record. */
-  async reach(id: string, seq: number): Promise<void> {
-    while (this.windowOf(id).transcript.first > seq) {
-      const before = this.windowOf(id).transcript.first;
-      await this.earlier(id, Math.min(4_000, Math.max(PAGE, before - seq + 50)));
-      if (this.windowOf(id).transcript.first >= before) return;
+  /** Reads back until the window has this record. False when it cannot be read now. */
+  async reach(id: string, seq: number): Promise<boolean> {
+    for (;;) {
+      // A window that nobody has filled says nothing about what there is.
+      const { first, last } = this.windowOf(id).transcript;
+      if (last > 0 && first <= seq) return true;
+      await this.earlier(id, last === 0 ? PAGE : Math.min(4_000, Math.max(PAGE, first - seq + 50)));
+      // Who is led away from the end does not read there, whatever comes in.
+      if (this.current === id) this.atEnd = false;
+      const now = this.windowOf(id).transcript;
+      if (now.last === 0 || now.first >= (last === 0 ? now.last + 1 : first)) return now.last > 0 && now.first <= seq;
     }
   }
 

@@ -68,31 +68,38 @@ export function Transcript({ session, seq }: { session: SessionInfo; seq: number
     if (more && !loading && !window_?.trouble && first < 15) void hub.earlier(id);
   }, [more, loading, first, id, items.length, window_?.trouble]);
 
-  // A link to a record leads there.
+  // A link to a record leads there, as soon as it can be read.
+  const led = useRef<number | null>(null);
+  const trouble = window_?.trouble ?? null;
   useEffect(() => {
-    if (seq === null) return;
+    if (seq === null || trouble !== null || led.current === seq) return;
     let wanted = true;
-    void hub.reach(id, seq).then(() => {
-      if (!wanted) return;
-      const all = hub.windowOf(id).transcript.items;
-      let at = all.findIndex((item) => item.seq >= seq || item.end >= seq);
-      if (at < 0) at = all.length - 1;
-      if (at < 0) return;
-      setMarked(all[at]!.seq);
-      setTarget(all[at]!.key);
+    void hub.reach(id, seq).then((reached) => {
+      const { transcript: { items: all }, trouble } = hub.windowOf(id);
+      if (!wanted || all.length === 0 || (!reached && trouble !== null)) return;
+      const item = all.find((one) => one.seq >= seq || one.end >= seq) ?? all[all.length - 1]!;
+      led.current = seq;
+      setMarked(item.seq);
+      setTarget(item.key);
     });
     return () => {
       wanted = false;
     };
-  }, [id, seq]);
-  // Only when the list that has it is drawn: before, its place is not known.
-  useEffect(() => {
-    if (target === null) return;
-    const at = items.findIndex((item) => item.key === target);
-    if (at < 0) return;
-    setTarget(null);
+  }, [id, seq, trouble]);
+  // The list scrolls to places, and what is read before a record moves its place: so it is led to again, until the
+  // reader takes over.
+  const spot = useRef<{ target: string; at: number } | null>(null);
+  useLayoutEffect(() => {
+    const at = target === null ? -1 : items.findIndex((item) => item.key === target);
+    if (target === null || at < 0) return;
+    if (spot.current?.target === target && spot.current.at === at) return;
+    spot.current = { target, at };
     virtual.scrollToIndex(at, { align: "center" });
   }, [target, items, virtual]);
+  const takeOver = () => {
+    spot.current = null;
+    setTarget(null);
+  };
 
   const shell = session.agent === "shell";
   const working = session.state === "processing" || session.state === "starting";
@@ -101,6 +108,7 @@ export function Transcript({ session, seq }: { session: SessionInfo; seq: number
     <div className="transcript-frame">
       <div
         ref={scroller} className="transcript" tabIndex={0} role="log" aria-live="off" aria-label="Conversation"
+        onWheel={takeOver} onTouchMove={takeOver} onPointerDown={takeOver} onKeyDown={takeOver}
         onScroll={() => {
           const end = virtual.isAtEnd(80);
           setAway(!end);
@@ -132,7 +140,10 @@ export function Transcript({ session, seq }: { session: SessionInfo; seq: number
         </div>
       )}
       {away && (
-        <button type="button" className="to-end" onClick={() => virtual.scrollToEnd()}>
+        <button type="button" className="to-end" onClick={() => {
+          takeOver();
+          virtual.scrollToEnd();
+        }}>
           <Icon name="down" size={14} /> Latest
         </button>
       )}

@@ -4,6 +4,7 @@
 
 mod ask;
 mod complete;
+mod config;
 mod life;
 mod memory;
 mod search;
@@ -13,6 +14,7 @@ mod web;
 
 pub(crate) use ask::*;
 pub(crate) use complete::{JSON_OF_DONE, command};
+pub(crate) use config::ConfigVerb;
 pub(crate) use life::{Ttl, UpdateArgs};
 pub(crate) use memory::*;
 pub(crate) use search::*;
@@ -162,11 +164,29 @@ In an attached session: /remember WORDS and /recall WORDS."
         /// End runners that no session needs any more
         #[arg(long)]
         reap: bool,
+        /// Mend what loses nothing: modes, sockets and files that are left, runners that no session needs
+        #[arg(long)]
+        fix: bool,
     },
-    /// Print a completion script
+    /// What is configured
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Print a completion script; it asks for live sessions, agents and templates as you press Tab
+    #[command(after_help = "Examples:
+  source <(vibes completion bash)                                    in ~/.bashrc
+  source <(vibes completion zsh)                                     in ~/.zshrc, after compinit
+  vibes completion fish > ~/.config/fish/completions/vibes.fish")]
     Completion {
         /// For which shell
         shell: Shell,
+    },
+    /// Print the manual page, or write one for each verb
+    #[command(after_help = "Examples:
+  vibes man | man -l -
+  vibes man ~/.local/share/man/man1          then `man vibes-send`")]
+    Man {
+        /// Write a page for each verb into this directory
+        dir: Option<PathBuf>,
     },
 }
 

@@ -22,6 +22,9 @@ const MOST: u64 = 64 * 1024 * 1024;
 
 /// Runs a command line; gives its exit code.
 pub(crate) fn run(words: Vec<OsString>) -> u8 {
+    if commands::completion::answered(&words) {
+        return 0;
+    }
     let outcome = matched(&words).and_then(|matches| match wants_stdin(&matches) {
         false => one(&matches),
         true => for_each(&words),

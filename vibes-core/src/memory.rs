@@ -250,6 +250,14 @@ impl Memories {
         })
     }
 
+    /// Looks through the file for damage. One that is locked by a daemon is as good as it says.
+    pub fn check(&self) -> Result<(), MemoryError> {
+        self.with(|connection| {
+            let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if found == "ok" { Ok(()) } else { Err(StoreError::Damaged(found).into()) }
+        })
+    }
+
     /// Remembers something.
     pub fn add(&self, new: &New, now_ms: i64) -> Result<Memory, MemoryError> {
         let text = checked_text(&new.text)?;

@@ -134,9 +134,10 @@ impl Descriptors {
 
     /// How many connections are served with them: half at most, since sessions, their runners and the store need some
     /// too, and a person must get in to stop an agent.
-    pub fn connections(self) -> usize {
+    pub fn connections(self, wanted: u64) -> usize {
+        let wanted = usize::try_from(wanted).unwrap_or(CONNECTIONS).min(CONNECTIONS);
         let half = self.present.map_or(u64::MAX, |present| present / 2);
-        usize::try_from(half).unwrap_or(usize::MAX).clamp(1, CONNECTIONS)
+        usize::try_from(half).unwrap_or(usize::MAX).clamp(1, wanted)
     }
 }
 
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn clients_get_half_of_the_descriptors_at_most() {
-        let with = |present| Descriptors { given: None, present }.connections();
+        let with = |present| Descriptors { given: None, present }.connections(10_240);
         assert_eq!((with(Some(64)), with(Some(1)), with(Some(1 << 20)), with(None)), (32, 1, 10_240, 10_240));
+        assert_eq!(Descriptors { given: None, present: Some(64) }.connections(9), 9);
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! Invariant: what is wrong in the file is an error that names the place, never a silent default.
 
+mod keys;
 mod limits;
 mod sessions;
+mod source;
+pub mod tell;
 mod web;
 
 pub use limits::Limits;
 pub use sessions::SessionsConfig;
+use source::Source;
 pub use web::Web;
 
 use crate::{attention::Event, paths};
@@ -41,6 +45,8 @@ pub struct Config {
     pub attention: Attention,
     /// Whether and how the web is served.
     pub web: Web,
+    /// What is logged.
+    pub log: String,
     /// What tokens cost, for agents that tell only those.
     pub prices: Prices,
     /// The person's home directory.
@@ -151,7 +157,9 @@ impl Attention {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(crate) struct File {
+    #[serde(default = "usual_log")]
+    pub(crate) log: String,
     #[serde(default)]
     attention: Attention,
     #[serde(default)]
@@ -159,13 +167,26 @@ struct File {
     #[serde(default)]
     agents: BTreeMap<String, Agent>,
     #[serde(default)]
-    limits: Limits,
+    pub(crate) limits: Limits,
     #[serde(default)]
     sessions: SessionsConfig,
     #[serde(default)]
     web: Web,
     #[serde(default)]
     prices: BTreeMap<String, Price>,
+}
+
+/// Whether a text says what is logged. The library takes a word that is no level for a module of that name, about which
+/// there is nothing: then a slip would silence the log.
+fn is_filter(text: &str) -> bool {
+    let level = |word: &str| !word.is_empty() && word.parse::<tracing::level_filters::LevelFilter>().is_ok();
+    let part = |part: &str| level(part.rsplit_once('=').map_or(part, |(_, level)| level).trim());
+    // What names spans or fields has commas of its own.
+    tracing_subscriber::EnvFilter::try_new(text).is_ok() && (text.contains('[') || text.split(',').all(part))
+}
+
+fn usual_log() -> String {
+    Config::DEFAULT_LOG.to_owned()
 }
 
 /// The first sweep comes after so many times the usual pause: a machine that has just started may not know the time, and
@@ -181,35 +202,51 @@ pub fn is_allowed(name: &str) -> bool {
 }
 
 impl Config {
+    /// What is logged unless something else is said.
+    pub const DEFAULT_LOG: &str = "info";
+
     /// Reads everything.
     pub fn read() -> anyhow::Result<Self> {
+        Self::from(&Self::source_of(paths::config_file(), false)?)
+    }
+
+    /// What a file says, and the environment to it. One that is not there says nothing, unless it has to be there.
+    fn source_of(path: Option<PathBuf>, must: bool) -> anyhow::Result<Source> {
+        let text = match path.as_ref().map(std::fs::read_to_string) {
+            None => String::new(),
+            Some(Ok(text)) => text,
+            // A home that is no directory holds no configuration either.
+            Some(Err(error))
+                if !must && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                String::new()
+            }
+            Some(Err(error)) => {
+                let path = path.unwrap_or_default();
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        };
+        // What is not UTF-8 is none of ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Source::new(path, text, environment)
+    }
+
+    /// What a source says, if it makes sense.
+    fn from(source: &Source) -> anyhow::Result<Self> {
+        let file: File = source.read()?;
+        Self::checked(file).map_err(|error| source.placed(&error))
+    }
+
+    fn checked(file: File) -> anyhow::Result<Self> {
         let dir = paths::state_dir()?;
         let me = std::env::current_exe().context("cannot find the daemon's own program")?;
         let runner = me.with_file_name("vibes-runner");
         let mut agents = presets(&me);
-        let mut limits = Limits::default();
-        let mut sessions = SessionsConfig::default();
-        let mut approvals = Approvals::default();
-        let mut attention = Attention::default();
-        let mut web = Web::default();
-        let mut prices = BTreeMap::new();
-        if let Some(path) = paths::config_file() {
-            match std::fs::read_to_string(&path) {
-                Ok(text) => {
-                    let file: File = toml::from_str(&text)
-                        .with_context(|| format!("the configuration {}", path.display()))?;
-                    agents.extend(file.agents);
-                    limits = file.limits;
-                    sessions = file.sessions;
-                    approvals = file.approvals;
-                    attention = file.attention;
-                    web = file.web;
-                    prices = file.prices;
-                }
-                // A home that is no directory holds no configuration either.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-            }
+        let File { log, attention, approvals, agents: own_agents, limits, sessions, web, prices } = file;
+        agents.extend(own_agents);
+        if !is_filter(&log) {
+            anyhow::bail!("log: {log:?} is no level: error, warn, info, debug, trace, or module=level");
         }
         for (name, value) in std::env::vars() {
             // `VIBES_AGENT_NAME=program args` defines an agent without a file, for scripts and tests.
@@ -248,7 +285,7 @@ impl Config {
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
         let attention = attention.complete()?;
         let prices = Prices(prices);
-        Ok(Self { dir, runner, agents, limits, sessions, approvals, attention, web, prices, home, own })
+        Ok(Self { dir, runner, agents, limits, sessions, approvals, attention, web, log, prices, home, own })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -434,6 +471,7 @@ mod tests {
             approvals,
             web: Web::default(),
             attention,
+            log: String::new(),
             prices,
             home,
             own: own.into(),

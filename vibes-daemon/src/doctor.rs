@@ -1,8 +1,10 @@
 //! `vibes doctor`: looks at the state directory, the store and the runners, and says what is wrong and what helps.
 //!
-//! Invariant: looks only, unless asked to reap; and reaps only what carries this state directory's marker and belongs
+//! Invariant: looks only, unless asked to mend or to reap; and reaps only what carries this state directory's marker and belongs
 //! to no session that the store knows. A damaged store is noted, so that the next start sees to it.
 #![allow(clippy::print_stdout)]
+
+mod mend;
 
 use crate::{
     config::Config,
@@ -24,7 +26,7 @@ const SET_ASIDE: &str =
     "`vibes daemon restart`: the damaged store is set aside whole, and what can be read of it goes on";
 
 /// Runs the check-up. The exit code is 1 when something is wrong.
-pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
+pub fn run(reap: bool, fix: bool) -> anyhow::Result<ExitCode> {
     let dir = paths::state_dir()?;
     let mut wrong = 0;
     let mut say = |good: bool, text: String| {
@@ -88,7 +90,8 @@ pub fn run(reap: bool) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    runners(&dir, reap, alone.is_ok(), &mut say)?;
+    mend::look(&dir, alone.is_ok(), fix, &mut say);
+    runners(&dir, reap || fix, alone.is_ok(), &mut say)?;
     let reader = journal::Reader::new(&dir.store());
     let worktree = |session: &_| {
         let stored = reader.number(session).ok()?.and_then(|no| reader.session(no).ok()?)?;

@@ -62,11 +62,19 @@ enum Verb {
         #[command(subcommand)]
         which: Embedded,
     },
+    /// Tell what is configured, and where that is from.
+    Config {
+        #[command(subcommand)]
+        what: config::tell::Verb,
+    },
     /// Check the state directory, the store and the runners.
     Doctor {
         /// End what nobody owns.
         #[arg(long)]
         reap: bool,
+        /// Mend what loses nothing, and reap.
+        #[arg(long)]
+        fix: bool,
     },
 }
 
@@ -81,7 +89,8 @@ fn main() -> ExitCode {
         Verb::Run { check: true, .. } => config::Config::read().map(|_| ExitCode::SUCCESS),
         Verb::Run { detach_ready, .. } => serve(detach_ready),
         Verb::Agent { which: Embedded::Shell } => shell::run().map(|()| ExitCode::SUCCESS),
-        Verb::Doctor { reap } => doctor::run(reap),
+        Verb::Config { what } => config::tell::run(what),
+        Verb::Doctor { reap, fix } => doctor::run(reap, fix),
     };
     match result {
         Ok(code) => code,
@@ -102,7 +111,7 @@ fn serve(detach: bool) -> anyhow::Result<ExitCode> {
     let config = config::Config::read()?;
     paths::private_dir(config.dir.root())?;
     // Held until the end: dropping it flushes the log.
-    let _log = log(&config.dir.logs(), detach)?;
+    let _log = log(&config.log, &config.dir.logs(), detach)?;
     tell_of_panics();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(server::run(config, move || ready(detach)))?;
@@ -141,13 +150,14 @@ fn tell_of_panics() {
     }));
 }
 
-/// Logs to a file a day, the last seven kept; in the foreground to stderr. The level comes from `VIBES_LOG`.
+/// Logs to a file a day, the last seven kept; in the foreground to stderr. What is logged is in the configuration.
 fn log(
+    level: &str,
     dir: &std::path::Path,
     to_file: bool,
 ) -> anyhow::Result<Option<tracing_appender::non_blocking::WorkerGuard>> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("VIBES_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(config::Config::DEFAULT_LOG));
     if !to_file {
         let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
         tracing_subscriber::fmt()

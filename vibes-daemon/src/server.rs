@@ -98,6 +98,7 @@ pub struct Server {
 pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let dir = config.dir.clone();
     let descriptors = Descriptors::raise();
+    let connections = descriptors.connections(config.limits.connections);
     let place = paths::private_dir(dir.root())?;
     let _instance = Instance::take(&dir)?;
     points::hit(Point::LockTaken);
@@ -173,7 +174,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         started_at: clock::wall_ms() / 1000,
         problems: Mutex::new(problems),
         memory: Gauge::memory(),
-        silent: Gauge::new(descriptors.connections() / 2),
+        silent: Gauge::new(connections / 2),
         applying: tokio::sync::Mutex::default(),
         pages: tokio::sync::Semaphore::new(budget::PAGES),
         stop,
@@ -208,7 +209,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     }
     tokio::spawn(crate::signals::watch(server.clone()));
     tokio::spawn(crate::attention::watch(server.clone(), config.attention));
-    let (connections, door) = accept(&server, door, descriptors.connections()).await;
+    let (connections, door) = accept(&server, door, connections).await;
 
     tracing::info!("stopping");
     points::hit(Point::StopBegun);

@@ -40,8 +40,11 @@ pub(crate) fn run(verb: &DaemonVerb) -> Outcome {
 }
 
 /// `vibesd doctor` looks; it shares our terminal and gives our exit code.
-pub(crate) fn doctor(reap: bool) -> Outcome {
-    if reap { replace_by(&["doctor", "--reap"]) } else { replace_by(&["doctor"]) }
+pub(crate) fn doctor(reap: bool, fix: bool) -> Outcome {
+    let mut words = vec!["doctor"];
+    words.extend(reap.then_some("--reap"));
+    words.extend(fix.then_some("--fix"));
+    replace_by(&words)
 }
 
 /// Becomes the daemon's program.

@@ -5,6 +5,8 @@
 mod answer;
 mod approvals;
 mod ask;
+pub(crate) mod completion;
+mod config;
 mod costs;
 mod daemon;
 mod export;
@@ -14,6 +16,7 @@ mod kill;
 mod life;
 mod list;
 mod logs;
+mod man;
 mod memory;
 mod queue;
 mod rules;
@@ -77,12 +80,10 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Acp(args) => acp::serve_editor(&args),
         Command::Agent(AgentVerb::Replay(args)) => acp::replay(&args),
         Command::Daemon(verb) => daemon::run(&verb),
-        Command::Doctor { reap } => daemon::doctor(reap),
-        Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut args::command(), "vibes", &mut script);
-            ui::raw(&String::from_utf8_lossy(&script))
-        }
+        Command::Doctor { reap, fix } => daemon::doctor(reap, fix),
+        Command::Config(verb) => config::run(&verb),
+        Command::Completion { shell } => completion::print(shell),
+        Command::Man { dir } => man::run(dir.as_deref()),
     }
 }
 

@@ -18,11 +18,13 @@ pub struct Limits {
     pub deleted_days: u64,
     /// How often it is looked for what is to be purged or expires, in seconds.
     pub sweep_s: u64,
+    /// How many clients may be connected at once.
+    pub connections: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { spool_mib: SPOOLS >> 20, replay_kib: 32, deleted_days: 30, sweep_s: 60 }
+        Self { spool_mib: SPOOLS >> 20, replay_kib: 32, deleted_days: 30, sweep_s: 60, connections: 10_240 }
     }
 }
 
@@ -35,6 +37,8 @@ impl Limits {
     /// A hundred years are for ever; more would be no number of milliseconds.
     const DELETED_DAYS: std::ops::RangeInclusive<u64> = 0..=36_500;
     /// Without a pause it would do nothing else.
+    /// Fewer would lock people out of their own daemon; more is more than anybody has tried.
+    const CONNECTIONS: std::ops::RangeInclusive<u64> = 8..=10_240;
     const SWEEP_S: std::ops::RangeInclusive<u64> = 1..=86_400;
 
     /// How long a deleted session can be undeleted.
@@ -53,6 +57,7 @@ impl Limits {
             ("spool_mib", self.spool_mib, Self::SPOOL_MIB),
             ("deleted_days", self.deleted_days, Self::DELETED_DAYS),
             ("sweep_s", self.sweep_s, Self::SWEEP_S),
+            ("connections", self.connections, Self::CONNECTIONS),
         ];
         for (key, value, good) in keys {
             if !good.contains(&value) {

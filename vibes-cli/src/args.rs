@@ -168,6 +168,12 @@ In an attached session: /remember WORDS and /recall WORDS."
         #[arg(long)]
         fix: bool,
     },
+    /// All sessions on one screen: what needs you first, a live preview, questions answered with one key
+    #[command(
+        after_help = "Keys: arrows select, n the next that needs you, Enter attaches (Ctrl-D comes back), a s d and numbers answer,
+i interrupts, x kills, / filters, ? lists all keys, q quits."
+    )]
+    Top,
     /// What is configured
     #[command(subcommand)]
     Config(ConfigVerb),

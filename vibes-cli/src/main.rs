@@ -1,6 +1,6 @@
 //! vibes: the hand. A thin client of the daemon that owns the sessions.
 //!
-//! Module map: `invocation` (a verb, once or for each id) → `args` (what was asked) → `commands`, `attach` and `acp` (verbs) → `client` (the daemon) and `render` (values to
+//! Module map: `invocation` (a verb, once or for each id) → `args` (what was asked) → `commands`, `attach`, `top` and `acp` (verbs) → `client` (the daemon) and `render` (values to
 //! lines, with `sanitize`) → `ui` (the only printer). `place` is the only reader of the environment, `error` the only
 //! table of exit codes.
 //!
@@ -21,6 +21,7 @@ mod sanitize;
 mod screen;
 mod span;
 mod target;
+mod top;
 mod ui;
 
 use std::process::ExitCode;

@@ -60,6 +60,7 @@ mod start;
 mod store;
 mod template;
 mod terminal;
+mod top;
 mod torture;
 mod ttl;
 mod web;

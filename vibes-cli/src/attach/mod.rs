@@ -10,16 +10,16 @@ mod canvas;
 mod complete;
 mod history;
 mod input;
-mod keys;
+pub(crate) mod keys;
 mod line;
 mod link;
 mod output;
 mod remember;
 mod slash;
 mod status;
-mod terminal;
+pub(crate) mod terminal;
 mod view;
-mod window;
+pub(crate) mod window;
 
 pub(crate) use asking::answers;
 pub(crate) use window::SURPRISE;
@@ -35,7 +35,6 @@ use keys::Press;
 use link::Link;
 use output::Output;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
 use vibes_protocol::model::{Role, Seq, SessionInfo};
 use view::{End, View};
@@ -142,19 +141,10 @@ fn run(daemon: &Daemon, session: &SessionInfo, after: Seq, mode: Mode) -> Outcom
 fn heed_signals(events: &Sender<Event>, window: bool) {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
     let ours: &[i32] = if window { &[SIGHUP, SIGTERM, SIGWINCH, SIGINT] } else { &[SIGHUP, SIGTERM] };
-    let Ok(mut signals) = signal_hook::iterator::Signals::new(ours) else { return };
-    let events = events.clone();
-    thread::spawn(move || {
-        for signal in signals.forever() {
-            let event = match signal {
-                SIGWINCH => Event::Resized,
-                SIGINT => Event::Interrupt,
-                _ => Event::Leave,
-            };
-            if events.send(event).is_err() {
-                return;
-            }
-        }
+    terminal::heed(ours, events.clone(), |signal| match signal {
+        SIGWINCH => Event::Resized,
+        SIGINT => Event::Interrupt,
+        _ => Event::Leave,
     });
 }
 

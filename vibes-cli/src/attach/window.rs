@@ -56,16 +56,26 @@ pub(crate) enum Typed {
 
 /// The request on the screen.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+pub(crate) struct Asked {
     kind: Kind,
     options: usize,
     since: Instant,
 }
 
 impl Asked {
+    /// A request that is drawn with this picture.
+    pub(crate) fn new(kind: Kind, options: usize, since: Instant) -> Self {
+        Self { kind, options, since }
+    }
+
+    /// Whether it came up just now: a key was meant for something else.
+    pub(crate) fn is_fresh(self) -> bool {
+        self.since.elapsed() < SURPRISE
+    }
+
     /// What a key means on an empty line.
-    fn meaning(self, pressed: char) -> Option<Key> {
-        if self.since.elapsed() < SURPRISE {
+    pub(crate) fn meaning(self, pressed: char) -> Option<Key> {
+        if self.is_fresh() {
             return None;
         }
         match (pressed, self.kind) {

@@ -56,6 +56,11 @@ impl Stream {
         Self { dir, hello, outgoing: None, tickets: None, generation: 0 }
     }
 
+    /// Whose daemon it is.
+    pub(crate) fn dir(&self) -> &StateDir {
+        &self.dir
+    }
+
     /// Who the daemon says we are.
     pub(crate) fn me(&self) -> Option<ClientId> {
         self.hello.client_id

@@ -42,7 +42,7 @@ use crate::attach;
 use crate::error::Outcome;
 use crate::render::permission::action;
 use crate::render::short;
-use crate::{sanitize, ui};
+use crate::{sanitize, top, ui};
 use std::time::{SystemTime, UNIX_EPOCH};
 use vibes_protocol::model::{Permission, SessionInfo};
 
@@ -83,6 +83,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Doctor { reap, fix } => daemon::doctor(reap, fix),
         Command::Config(verb) => config::run(&verb),
         Command::Completion { shell } => completion::print(shell),
+        Command::Top => top::run(),
         Command::Man { dir } => man::run(dir.as_deref()),
     }
 }

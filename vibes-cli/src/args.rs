@@ -10,16 +10,18 @@ mod memory;
 mod search;
 mod template;
 mod verb;
+mod wait;
 mod web;
 
 pub(crate) use ask::*;
 pub(crate) use complete::{JSON_OF_DONE, command};
 pub(crate) use config::ConfigVerb;
-pub(crate) use life::{Ttl, UpdateArgs};
+pub(crate) use life::{Budget, DigestArgs, ResumeArgs, Ttl, UpdateArgs};
 pub(crate) use memory::*;
 pub(crate) use search::*;
 pub(crate) use template::*;
 pub(crate) use verb::*;
+pub(crate) use wait::{WaitArgs, WhenArgs, WhenVerb};
 pub(crate) use web::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -306,6 +308,12 @@ pub(crate) struct StartArgs {
     /// How long it lives in which nothing happens: 90m, 24h, 7d; `never`
     #[arg(long, value_name = "TIME", value_parser = life::parse_ttl)]
     pub(crate) ttl: Option<Ttl>,
+    /// Pause when it has cost this much, such as 5.00
+    #[arg(long, value_name = "AMOUNT", value_parser = life::parse_budget)]
+    pub(crate) budget: Option<Budget>,
+    /// Pause the session that is active, where only one may be, without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     /// Deny what the agent asks when nobody has answered after so many seconds; 0 waits for ever
     #[arg(long, value_name = "SECONDS")]
     pub(crate) approval_deadline: Option<u64>,

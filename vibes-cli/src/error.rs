@@ -67,6 +67,7 @@ impl Kind {
             | E::AlreadyDecided
             | E::PermissionNotPending
             | E::InvalidState
+            | E::InFocus
             | E::Busy => Self::Refused,
             E::AgentStartFailed | E::AgentFailed => Self::AgentFailed,
             E::BadRequest

@@ -125,6 +125,21 @@ fn terminal_name() -> Option<String> {
     Some(name.strip_prefix("/dev/").unwrap_or(&name).to_owned())
 }
 
+/// The absolute path of a program, as this terminal would find it.
+pub(crate) fn program(name: &str) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runs = |path: &Path| {
+        fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    let found = if name.contains('/') {
+        std::path::absolute(name).ok().filter(|path| runs(path))
+    } else {
+        let path = env::var_os("PATH")?;
+        env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_absolute() && runs(path))
+    };
+    found?.into_os_string().into_string().ok()
+}
+
 /// The environment of a new agent: what every program needs, and what was asked for with `--env NAME[=VALUE]`.
 pub(crate) fn agent_environment(wanted: &[String]) -> Outcome<BTreeMap<String, String>> {
     let mut chosen = default_environment(env::vars_os());

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod archive;
 pub mod blobs;
 pub mod board;
+pub mod budgets;
 mod caught;
 pub mod clock;
 pub mod host;

@@ -21,6 +21,9 @@ pub struct Seat {
     pub token_hash: Option<String>,
     /// When it joined, in milliseconds.
     pub since_ms: i64,
+    /// Whether a person reads there what comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads: bool,
     /// Its process, while connected.
     #[serde(skip)]
     pub pid: Option<i32>,
@@ -42,6 +45,8 @@ pub struct Joiner {
     pub token_hash: Option<String>,
     /// Its process.
     pub pid: Option<i32>,
+    /// Whether a person reads there what comes.
+    pub reads: bool,
 }
 
 /// Ownership passed on.
@@ -96,6 +101,7 @@ impl Ownership {
             identity: joiner.identity,
             token_hash: joiner.token_hash,
             since_ms,
+            reads: joiner.reads,
             pid: joiner.pid,
             away_until_ms: None,
         };
@@ -202,7 +208,8 @@ mod tests {
     }
 
     fn join(ownership: &mut Ownership, client: u128, role: Role) -> Option<Passed> {
-        let joiner = Joiner { client: id(client), role, identity: None, token_hash: None, pid: None };
+        let joiner =
+            Joiner { client: id(client), role, identity: None, token_hash: None, pid: None, reads: false };
         ownership.join(joiner, client as i64)
     }
 

@@ -9,18 +9,21 @@ mod keep;
 mod past;
 mod registry;
 mod seek;
+mod since;
 mod strangers;
 mod sweep;
 
 pub use find::{Listing, Wanted};
 pub use intake::{Arrival, Arrived, Arriving, Begun};
 pub use seek::{Seek, Sightings};
+pub use since::{From, question};
 pub use sweep::{AWAKE, Keeping};
 
 use crate::{
     agent::launch::Yard,
     blobs::Blobs,
     board::Board,
+    budgets::Budgets,
     clock::{self, Awake},
     journal::{NewSession, Place, Reader, SessionNo, StoreError, StoredSession, Tails, Writer},
     points::{self, Point},
@@ -72,6 +75,8 @@ pub struct Parts {
     pub judge: Arc<Judge>,
     /// What tokens cost where agents tell only those.
     pub prices: Arc<Prices>,
+    /// What may be spent.
+    pub budgets: Arc<Budgets>,
     /// Removes what an embedded agent keeps of a conversation.
     pub forget: Forget,
     /// What is attached to prompts.
@@ -178,6 +183,7 @@ impl Sessions {
             replay: self.parts.replay.clone(),
             judge: self.parts.judge.clone(),
             prices: self.parts.prices.clone(),
+            budgets: self.parts.budgets.clone(),
             stop: self.parts.stop.clone(),
             falling: self.falling.clone(),
             retire: self.registry.clone().retire(),
@@ -211,7 +217,10 @@ impl Sessions {
     /// The state of a stored session; of one that cannot be read, what is shown in its place, and a sentence about it.
     fn read_back(&self, stored: &StoredSession) -> (State, Option<String>) {
         match persist::restore(stored, self.parts.epoch) {
-            Ok(state) => (state, None),
+            Ok(mut state) => {
+                state.budgets = self.parts.budgets.clone();
+                (state, None)
+            }
             Err(error) => {
                 tracing::error!(session = %stored.id, %error, "a session cannot be read back");
                 let told = format!(

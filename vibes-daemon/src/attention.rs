@@ -5,28 +5,25 @@
 //! stands in the configuration alone; what an agent said reaches it as data (JSON on standard input), cut, without what
 //! looks like a secret, and never as a part of a command. A call that hangs or fails costs nobody anything but itself.
 
-use crate::{config::Attention, server::Server};
+use crate::{
+    config::Attention,
+    errand::{Errand, outward},
+    server::Server,
+};
 use serde::Serialize;
 use std::{
     collections::{BTreeSet, HashMap},
-    process::Stdio,
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::AsyncWriteExt,
-    process::Command,
-    sync::{Notify, Semaphore},
-};
-use vibes_core::{agent::launch, board::Posted, clock, redact::redact, session::Notice};
+use tokio::sync::{Notify, Semaphore};
+use vibes_core::{board::Posted, clock, session::Notice};
 use vibes_protocol::model::{Permission, SessionId, SessionInfo, SessionState};
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many calls may be under way; what comes then is dropped, and that is in the log.
 const AT_ONCE: usize = 8;
-/// The longest text of an agent that leaves, in characters.
-const LONGEST: usize = 500;
 
 /// What a person can be called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
@@ -40,6 +37,8 @@ pub enum Event {
     Finished,
     /// The session has failed.
     Failed,
+    /// The session pauses, because a budget is spent.
+    Budget,
 }
 
 /// What is told.
@@ -47,6 +46,13 @@ pub enum Event {
 struct Call {
     event: Event,
     at_ms: i64,
+    #[serde(flatten)]
+    told: Told,
+}
+
+/// A session, as far as it leaves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Told {
     session_id: SessionId,
     session_name: Option<String>,
     agent: String,
@@ -100,17 +106,8 @@ fn edge(known: &mut Known, info: &SessionInfo) -> Option<Event> {
         SessionState::Idle if changed && worked && info.queued == 0 => Some(Event::Idle),
         SessionState::Finished if changed => Some(Event::Finished),
         SessionState::Failed if changed => Some(Event::Failed),
+        SessionState::Suspended if changed && info.reason.as_deref() == Some("budget") => Some(Event::Budget),
         _ => None,
-    }
-}
-
-/// Text of an agent as it may leave.
-fn outward(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let text = redact(&text);
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
     }
 }
 
@@ -130,13 +127,36 @@ impl Asked {
 
 impl Call {
     fn of(event: Event, info: &SessionInfo) -> Self {
-        let permissions = match event {
-            Event::NeedsApproval => info.pending_permissions.iter().take(10).map(Asked::of).collect(),
-            _ => Vec::new(),
+        let told = Told::of(info, event == Event::NeedsApproval);
+        Self { event, at_ms: clock::wall_ms(), told }
+    }
+
+    /// Title and body, for eyes.
+    fn words(&self) -> (String, String) {
+        let id = self.told.session_id.to_string();
+        let name = self.told.session_name.as_deref().unwrap_or(&id[..8]);
+        let what = match self.event {
+            Event::NeedsApproval => "needs approval",
+            Event::Idle => "is done with its turn",
+            Event::Finished => "has finished",
+            Event::Failed => "has failed",
+            Event::Budget => "pauses: a budget is spent",
         };
+        let asked = self.told.permissions.first().map(|asked| format!("{} {}", asked.tool, asked.action));
+        let body = asked
+            .or_else(|| self.told.reason.clone())
+            .or_else(|| self.told.preview.clone())
+            .unwrap_or_default();
+        (format!("vibes: {name} {what}"), body)
+    }
+}
+
+impl Told {
+    /// A session, with what it asks if that is wanted.
+    pub fn of(info: &SessionInfo, asks: bool) -> Self {
+        let asked = info.pending_permissions.iter().take(if asks { 10 } else { 0 });
+        let permissions = asked.map(Asked::of).collect();
         Self {
-            event,
-            at_ms: clock::wall_ms(),
             session_id: info.id,
             session_name: info.name.clone(),
             agent: info.agent.clone(),
@@ -147,21 +167,6 @@ impl Call {
             preview: info.preview.as_deref().map(outward),
             permissions,
         }
-    }
-
-    /// Title and body, for eyes.
-    fn words(&self) -> (String, String) {
-        let id = self.session_id.to_string();
-        let name = self.session_name.as_deref().unwrap_or(&id[..8]);
-        let what = match self.event {
-            Event::NeedsApproval => "needs approval",
-            Event::Idle => "is done with its turn",
-            Event::Finished => "has finished",
-            Event::Failed => "has failed",
-        };
-        let asked = self.permissions.first().map(|asked| format!("{} {}", asked.tool, asked.action));
-        let body = asked.or_else(|| self.reason.clone()).or_else(|| self.preview.clone()).unwrap_or_default();
-        (format!("vibes: {name} {what}"), body)
     }
 }
 
@@ -230,39 +235,17 @@ pub async fn watch(server: Arc<Server>, attention: Attention) {
 async fn tell(attention: &Attention, call: &Call, path: Option<&str>) {
     // Our own types of strings and numbers: encoding them cannot fail.
     let json = serde_json::to_string(call).unwrap_or_default();
+    let errand = Errand { path, environment: &attention.environment, cwd: "/", patience: PATIENCE };
+    let tell = |what: &'static str, told: Result<(), String>| {
+        if let Err(error) = told {
+            tracing::warn!(error, "{what}: nobody was called");
+        }
+    };
     if let Some((program, args)) = attention.command.split_first() {
-        run("command", program, args, format!("{json}\n"), attention, path).await;
+        tell("command", errand.run(program, args, format!("{json}\n")).await);
     }
     if let Some(url) = &attention.webhook {
-        // Through its standard input: neither the address nor what is told stands in the list of processes.
-        let quoted = |text: &str| {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-            format!("\"{}\"", text.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t"))
-        };
-        let config = format!(
-            "url = {}\nheader = \"Content-Type: application/json\"\ndata-binary = {}\n",
-            quoted(url),
-            quoted(&json)
-        );
-        // No file of settings, no redirects (none is followed without --location), nothing but HTTP.
-        let args = [
-            "-q",
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--globoff",
-            "--max-redirs",
-            "0",
-            "--proto",
-            "=http,https",
-            "--max-time",
-            "8",
-            "--output",
-            "/dev/null",
-            "--config",
-            "-",
-        ];
-        run("webhook", "curl", &args.map(str::to_owned), config, attention, path).await;
+        tell("webhook", errand.post(url, &json).await);
     }
     if attention.desktop {
         let (title, body) = call.words();
@@ -271,61 +254,14 @@ async fn tell(attention: &Attention, call: &Call, path: Option<&str>) {
         let urgency = if call.event == Event::Idle { "normal" } else { "critical" };
         let args =
             ["--app-name=vibes".to_owned(), format!("--urgency={urgency}"), "--".to_owned(), title, body];
-        run("desktop notification", "notify-send", &args, String::new(), attention, path).await;
-    }
-}
-
-/// Runs a program with input to its end, or kills it when it takes too long.
-async fn run(
-    what: &str,
-    program: &str,
-    args: &[String],
-    input: String,
-    attention: &Attention,
-    path: Option<&str>,
-) {
-    let program = match launch::find_program(program, path, "/") {
-        Ok(program) => program,
-        Err(error) => return tracing::warn!(%error, "{what}: nobody was called"),
-    };
-    let child = Command::new(program)
-        .args(args)
-        .env_clear()
-        .envs(&attention.environment)
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => return tracing::warn!(%error, "{what}: nobody was called"),
-    };
-    let stdin = child.stdin.take();
-    let done = async move {
-        if let Some(mut stdin) = stdin {
-            // One that does not read has no use for it.
-            let _ = stdin.write_all(input.as_bytes()).await;
-        }
-        child.wait_with_output().await
-    };
-    match tokio::time::timeout(PATIENCE, done).await {
-        Ok(Ok(output)) if output.status.success() => {}
-        Ok(Ok(output)) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let said: String = redact(&said).chars().take(LONGEST).collect();
-            tracing::warn!(status = %output.status, said, "{what}: it ended badly");
-        }
-        Ok(Err(error)) => tracing::warn!(%error, "{what}: it could not be waited for"),
-        Err(_) => tracing::warn!("{what}: it took more than {PATIENCE:?} and was ended"),
+        tell("desktop notification", errand.run("notify-send", &args, String::new()).await);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errand::LONGEST;
     use serde_json::{Value, json};
 
     fn info(state: &str, asks: &[&str]) -> SessionInfo {

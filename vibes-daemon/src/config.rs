@@ -14,12 +14,19 @@ pub use sessions::SessionsConfig;
 use source::Source;
 pub use web::Web;
 
-use crate::{attention::Event, paths};
+use crate::{attention::Event, errand::is_address, paths};
 use anyhow::Context;
 use serde::Deserialize;
-use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use vibes_core::{
     agent::Dialect,
+    budgets::{self, Budgets},
     prices::{Price, Prices},
     session::{ApprovalPolicy, task::Replay},
     sessions::Keeping,
@@ -47,8 +54,12 @@ pub struct Config {
     pub web: Web,
     /// What is logged.
     pub log: String,
+    /// Addresses that triggers may call, by name.
+    pub webhooks: BTreeMap<String, String>,
     /// What tokens cost, for agents that tell only those.
     pub prices: Prices,
+    /// What may be spent.
+    pub budgets: Budgets,
     /// The person's home directory.
     pub home: Option<PathBuf>,
     /// The daemon's own environment, for agents that are started without a client at hand: what an agent may have of it
@@ -141,12 +152,10 @@ impl Attention {
 
     fn complete(mut self) -> anyhow::Result<Self> {
         if self.events.is_empty() {
-            self.events = vec![Event::NeedsApproval, Event::Idle, Event::Finished, Event::Failed];
+            self.events =
+                vec![Event::NeedsApproval, Event::Idle, Event::Finished, Event::Failed, Event::Budget];
         }
-        if let Some(url) = &self.webhook
-            && (!(url.starts_with("http://") || url.starts_with("https://"))
-                || url.chars().any(char::is_control))
-        {
+        if self.webhook.as_ref().is_some_and(|url| !is_address(url)) {
             anyhow::bail!("attention.webhook: an http:// or https:// address is wanted");
         }
         let may = |name: &str| FOR_ATTENTION.contains(&name) || NETWORK.contains(&name);
@@ -174,6 +183,38 @@ pub(crate) struct File {
     web: Web,
     #[serde(default)]
     prices: BTreeMap<String, Price>,
+    #[serde(default)]
+    budgets: Budgets,
+    #[serde(default)]
+    webhooks: BTreeMap<String, String>,
+}
+
+/// Budgets whose amounts and directories make sense; `~` is the person's home.
+fn sound(mut budgets: Budgets, home: Option<&Path>) -> anyhow::Result<Budgets> {
+    let amounts = [("session".to_owned(), budgets.session), ("day".to_owned(), budgets.day)].into_iter();
+    let of_directories = budgets.directory.iter().flat_map(|directory| {
+        let key = |name: &str| format!("directory {:?}: {name}", directory.path);
+        [(key("day"), directory.day), (key("total"), directory.total)]
+    });
+    for (key, amount) in amounts.chain(of_directories) {
+        if amount.is_some_and(|amount| !budgets::is_sound(amount)) {
+            anyhow::bail!("budgets.{key}: an amount from 0 to 1000000 is wanted");
+        }
+    }
+    for directory in &mut budgets.directory {
+        if let (Some(rest), Some(home)) = (directory.path.strip_prefix('~'), home)
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            directory.path = format!("{}{rest}", home.display());
+        }
+        if !Path::new(&directory.path).is_absolute() {
+            anyhow::bail!("budgets.directory: {:?} is not an absolute path", directory.path);
+        }
+        if directory.day.is_none() && directory.total.is_none() {
+            anyhow::bail!("budgets.directory {:?}: day or total is wanted", directory.path);
+        }
+    }
+    Ok(budgets)
 }
 
 /// Whether a text says what is logged. The library takes a word that is no level for a module of that name, about which
@@ -243,7 +284,18 @@ impl Config {
         let me = std::env::current_exe().context("cannot find the daemon's own program")?;
         let runner = me.with_file_name("vibes-runner");
         let mut agents = presets(&me);
-        let File { log, attention, approvals, agents: own_agents, limits, sessions, web, prices } = file;
+        let File {
+            log,
+            attention,
+            approvals,
+            agents: own_agents,
+            limits,
+            sessions,
+            web,
+            prices,
+            budgets,
+            webhooks,
+        } = file;
         agents.extend(own_agents);
         if !is_filter(&log) {
             anyhow::bail!("log: {log:?} is no level: error, warn, info, debug, trace, or module=level");
@@ -278,14 +330,33 @@ impl Config {
         if let Some((model, _)) = prices.iter().find(|(_, price)| !price.is_sound()) {
             anyhow::bail!("prices.{model:?}: a price is dollars for a million tokens, from 0 to 1000000");
         }
+        if let Some((name, _)) = webhooks.iter().find(|(_, url)| !is_address(url)) {
+            anyhow::bail!("webhooks.{name}: an http:// or https:// address is wanted");
+        }
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let budgets = sound(budgets, home.as_deref())?;
         let may = |name: &String| {
             is_allowed(name) || agents.values().any(|agent: &Agent| agent.pass_env.contains(name))
         };
         let own = std::env::vars().filter(|(name, _)| may(name)).collect();
         let attention = attention.complete()?;
         let prices = Prices(prices);
-        Ok(Self { dir, runner, agents, limits, sessions, approvals, attention, web, log, prices, home, own })
+        Ok(Self {
+            dir,
+            runner,
+            agents,
+            limits,
+            sessions,
+            approvals,
+            attention,
+            web,
+            log,
+            webhooks,
+            prices,
+            budgets,
+            home,
+            own,
+        })
     }
 
     /// What an agent gets of the daemon's own environment when no client is at hand: by the allow list, because the
@@ -461,7 +532,7 @@ mod tests {
         let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
         let (limits, sessions) = (Limits::default(), SessionsConfig::default());
         let (approvals, attention, home) = (Approvals::default(), Attention::default(), None);
-        let prices = Prices::default();
+        let (prices, budgets, webhooks) = (Prices::default(), Budgets::default(), BTreeMap::new());
         let config = Config {
             dir,
             runner,
@@ -472,7 +543,9 @@ mod tests {
             web: Web::default(),
             attention,
             log: String::new(),
+            webhooks,
             prices,
+            budgets,
             home,
             own: own.into(),
         };

@@ -6,8 +6,8 @@
 use crate::{
     connection::{Connection, Subscription},
     handlers::{
-        archive, attachments, daemon, import, memory, ports, prompts, rules, search, session, template,
-        turns, web, worktree,
+        archive, attachments, daemon, import, memory, ports, prompts, reading, rules, search, session,
+        template, triggers, turns, web, worktree,
     },
     web::{access, audit},
 };
@@ -80,11 +80,14 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::GetTemplate(_)
         | Request::SearchMemories(_)
         | Request::GetMemory(_)
+        | Request::GetDigest(_)
+        | Request::ListTriggers(_)
         | Request::Ping(_)
         | Request::Pong(_) => None,
         // Joining to read changes nothing; joining to write would make an owner of it.
         Request::Subscribe(body) => match body.role {
-            vibes_protocol::model::Role::Viewer => None,
+            vibes_protocol::model::Role::Viewer if !body.reads => None,
+            vibes_protocol::model::Role::Viewer => Some(body.session_ids.first().map_or("", String::as_str)),
             vibes_protocol::model::Role::Writer => Some(body.session_ids.first().map_or("", String::as_str)),
         },
         Request::WorktreeRequest(body) => match body.action {
@@ -108,7 +111,8 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::RevokeToken(_)
         | Request::StopDaemon(_)
         | Request::RebuildSearch(_)
-        | Request::ApplyRules(_) => Some(""),
+        | Request::ApplyRules(_)
+        | Request::RemoveTrigger(_) => Some(""),
         Request::Input(body) => Some(&body.session_id),
         Request::EditInput(body) => Some(&body.session_id),
         Request::MoveInput(body) => Some(&body.session_id),
@@ -126,6 +130,8 @@ fn changes(request: &Request) -> Option<&str> {
         Request::TakeOwnership(body) => Some(&body.session_id),
         Request::SetOption(body) => Some(&body.session_id),
         Request::RemoveRule(body) => Some(&body.session_id),
+        Request::MarkRead(body) => Some(&body.session_id),
+        Request::AddTrigger(body) => Some(&body.session_id),
     }
 }
 
@@ -253,6 +259,11 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::EditMemory(body) => memory::edit(connection, r, body),
         Request::RemoveMemories(body) => memory::remove(connection, r, body),
         Request::MemoryCommand(body) => memory::command(connection, r, body),
+        Request::MarkRead(body) => reading::mark(connection, r, body),
+        Request::GetDigest(body) => reading::digest(connection, r, body),
+        Request::AddTrigger(body) => triggers::add(connection, r, body),
+        Request::ListTriggers(body) => triggers::list(connection, r, body),
+        Request::RemoveTrigger(body) => triggers::remove(connection, r, body),
         Request::Who(body) => session::who(connection, r, &body.session_id),
         Request::GetSession(body) => ports::session(connection, r, body),
         Request::ReadRecords(body) => session::read(connection, r, body),

@@ -13,12 +13,13 @@ use crate::{
     instance::Instance,
     listen::Door,
     paths, rules, shell,
+    triggers::{self, Settings, Triggers},
     web::Web,
     worktree,
 };
 use anyhow::Context;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
@@ -84,8 +85,16 @@ pub struct Server {
     pub memories: Arc<Memories>,
     /// What is being taken in from archives.
     pub imports: crate::handlers::import::Imports,
+    /// Whether only one session is active at a time.
+    pub single_active: bool,
+    /// Turns at becoming that one.
+    pub focusing: tokio::sync::Mutex<()>,
     /// Runs git.
     pub git: Git,
+    /// What is to be done when something is so.
+    pub triggers: Triggers,
+    /// The names of the addresses that these may call.
+    pub webhooks: BTreeSet<String>,
     /// Turns at worktrees.
     pub worktrees: tokio::sync::Mutex<()>,
     /// Cancelled when the daemon stops.
@@ -123,6 +132,9 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     let reader = Reader::new(&dir.store());
     let awake = reader.kept(AWAKE)?.and_then(|total| total.parse().ok());
     let awake = clock::Awake::after(awake.unwrap_or_default());
+    let triggers = Triggers::read(&reader, writer.clone())?;
+    let environment_of_calls = config.attention.environment.clone();
+    let settings = Settings { webhooks: config.webhooks.clone(), environment: environment_of_calls };
     let (judge, told) = rules::judge(&config, &reader);
     problems.extend(told);
     let sessions = Sessions::new(Parts {
@@ -131,6 +143,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         replay: config.replay(),
         judge: Arc::new(judge),
         prices: Arc::new(config.prices),
+        budgets: Arc::new(config.budgets),
         forget: Arc::new(move |conversation| shell::forget(&agents, conversation)),
         blobs: Arc::new(Blobs::at(dir.blobs())),
         board: Arc::new(Board::default()),
@@ -167,7 +180,11 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         web: Web::new(dir.root(), config.web.port, config.web.hosts),
         memories: Arc::new(Memories::at(dir.memory())),
         imports: Default::default(),
+        single_active: config.sessions.single_active,
+        focusing: tokio::sync::Mutex::default(),
         git,
+        triggers,
+        webhooks: settings.webhooks.keys().cloned().collect(),
         worktrees: tokio::sync::Mutex::default(),
         dir,
         state_id,
@@ -209,6 +226,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
     }
     tokio::spawn(crate::signals::watch(server.clone()));
     tokio::spawn(crate::attention::watch(server.clone(), config.attention));
+    tokio::spawn(triggers::watch(server.clone(), settings));
     let (connections, door) = accept(&server, door, connections).await;
 
     tracing::info!("stopping");

@@ -7,6 +7,7 @@
 use crate::{
     budget::{DEADLINE, LAST_ANSWERS, NOTICES, PATIENCE, PULSE, SHARE},
     connection::{Answer, Connection, Subscription, encode, lock},
+    handlers::reading::seen_by,
     outlet::{self, Failed, Rest},
     server::Server,
     web::frames,
@@ -23,10 +24,10 @@ use vibes_core::{
     board::Posted,
     journal::{Page, Pull, SessionNo, StoreError},
     points::{self, Point},
-    session::Notice,
+    session::{Caller, Notice},
 };
 use vibes_protocol::{
-    model::{ClientId, Epoch, Seq, SessionId, SessionInfo},
+    model::{ClientId, Epoch, Seq, SessionId},
     wire::{Message, message::Cursor},
 };
 
@@ -285,19 +286,21 @@ async fn last_answers(connection: &Connection, send: &Wire) -> Result<(), End> {
 }
 
 async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
-    let me = connection.caller().client;
+    let Caller { client: me, identity, .. } = connection.caller();
+    let identity = identity.as_deref();
     let board = connection.server.sessions.board();
     let (pieces, cursor): (Vec<Bytes>, u64) = match board.after(connection.board.load(Ordering::Acquire)) {
         Posted::Notices(fresh, cursor) => {
             let behind = fresh.len().saturating_sub(NOTICES) as u64;
             let some = fresh.iter().take(NOTICES).filter(|notice| connection.reaches(&about(notice)));
-            (some.map(|notice| encode(&message(notice, me))).collect(), cursor - behind)
+            (some.map(|notice| encode(&message(notice, me, identity))).collect(), cursor - behind)
         }
         // The ring has moved on; the list holds the same truth.
         Posted::Missed(cursor) => {
             let all = connection.server.sessions.awake();
             let living = all.iter().filter(|info| !info.state.is_ended() && connection.reaches(&info.id));
-            let updated = living.map(|info| encode(&Message::SessionUpdated { session: owned_by(info, me) }));
+            let updated =
+                living.map(|info| encode(&Message::SessionUpdated { session: seen_by(info, me, identity) }));
             (updated.collect(), cursor)
         }
     };
@@ -310,10 +313,6 @@ async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
     Ok(true)
 }
 
-fn owned_by(info: &SessionInfo, me: ClientId) -> SessionInfo {
-    SessionInfo { is_owner: info.owner_id == Some(me), ..info.clone() }
-}
-
 fn about(notice: &Notice) -> SessionId {
     match notice {
         Notice::Created(info) | Notice::Updated(info) => info.id,
@@ -321,10 +320,10 @@ fn about(notice: &Notice) -> SessionId {
     }
 }
 
-fn message(notice: &Notice, me: ClientId) -> Message {
+fn message(notice: &Notice, me: ClientId, identity: Option<&str>) -> Message {
     match notice {
-        Notice::Created(info) => Message::SessionNotification { session: owned_by(info, me) },
-        Notice::Updated(info) => Message::SessionUpdated { session: owned_by(info, me) },
+        Notice::Created(info) => Message::SessionNotification { session: seen_by(info, me, identity) },
+        Notice::Updated(info) => Message::SessionUpdated { session: seen_by(info, me, identity) },
         Notice::Removed(session_id, reason) => {
             Message::SessionRemoved { session_id: *session_id, reason: *reason }
         }

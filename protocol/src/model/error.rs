@@ -82,6 +82,8 @@ codes! {
     KillFailed = "KILL_FAILED",
     /// The daemon has not found the session's runner again yet.
     Adopting = "ADOPTING",
+    /// Only one session is active at a time, and another one is.
+    InFocus = "IN_FOCUS",
     /// A defect of the daemon.
     Internal = "INTERNAL",
 }

@@ -53,6 +53,21 @@ pub struct Actor {
     pub label: Option<String>,
 }
 
+/// Which budget is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetScope {
+    /// The session's own, or the one that every session has.
+    Session,
+    /// That of a day.
+    Day,
+    /// That of a directory.
+    Directory,
+    /// That of a directory for a day.
+    DirectoryDay,
+}
+
 /// What was done with a worktree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -447,6 +462,18 @@ facts! {
         version: u64,
         /// What changed, with the new values.
         changes: Map<String, Value>,
+    }
+    /// A budget is spent: the session pauses.
+    "budget_spent" BudgetSpent {
+        /// Which.
+        scope: BudgetScope,
+        /// How much it is.
+        budget: f64,
+        /// How much was spent of it.
+        spent: Cost,
+        /// Of which directory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        directory: Option<String>,
     }
     /// An option of the agent was set.
     "option_set" OptionSet {

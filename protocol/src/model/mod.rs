@@ -5,6 +5,7 @@
 pub mod access;
 pub mod archive;
 pub mod content;
+pub mod digest;
 pub mod error;
 pub mod fact;
 pub mod ids;
@@ -13,12 +14,14 @@ pub mod permission;
 pub mod rule;
 pub mod session;
 pub mod template;
+pub mod trigger;
 pub mod turn;
 
 pub use access::{Access, AuditEntry, TokenInfo};
 pub use archive::{ARCHIVE, ArchiveHead, ImportOutcome, Imported, RawRecords};
+pub use digest::{Decided, Question, RanCommand, SessionDigest};
 pub use error::{CodedError, ErrorCode};
-pub use fact::{Fact, TurnOutcome, Usage};
+pub use fact::{BudgetScope, Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};
 pub use memory::{Memory, MemoryAction};
 pub use permission::{Decision, Outcome, Permission, PermissionOption};
@@ -28,4 +31,5 @@ pub use session::{
     SuspendReason, Worktree,
 };
 pub use template::{Template, TemplateInfo};
+pub use trigger::{Condition, Trigger, TriggerState};
 pub use turn::{CostSum, ModelUse, TurnInfo};

@@ -3,6 +3,7 @@
 use super::{ClientId, Imported, Permission, Seq, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Where a session stands. The legal changes are one table in the core (`lifecycle`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -215,6 +216,15 @@ pub struct SessionInfo {
     /// Whether it is kept from expiring.
     #[serde(default)]
     pub pinned: bool,
+    /// What it may cost, when there is a budget for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
+    /// How much of it is new to whoever is told: turns that ended, questions, failures.
+    #[serde(default)]
+    pub unread: u32,
+    /// How far each person has read, and how much is new to them. Not on the wire: `unread` is made of it.
+    #[serde(skip)]
+    pub readers: BTreeMap<String, (Seq, u32)>,
     /// The last words of the conversation, one line.
     #[serde(default)]
     pub preview: Option<String>,

@@ -4,6 +4,8 @@
 //! and never guesses.
 
 pub mod access;
+pub mod archive;
+pub mod life;
 pub mod memory;
 pub mod message;
 pub mod parts;

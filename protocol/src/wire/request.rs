@@ -3,9 +3,11 @@
 //! Invariant: the table below is the only list of requests; the enum, the wire names and the reader come from it.
 //! `session_id` may be a full id, a unique name or a unique prefix everywhere.
 
-use crate::model::{ArchiveHead, ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
+use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
+pub use super::archive::{ExportSession, ImportSession};
+pub use super::life::{AddTrigger, GetDigest, ListTriggers, MarkRead, RemoveTrigger};
 pub use super::memory::{AddMemory, EditMemory, GetMemory, MemoryCommand, RemoveMemories, SearchMemories};
 pub use super::parts::{
     After, ClientKind, ClientProgram, Content, CostsBy, ForSession, ImportStep, WorktreeWish,
@@ -146,7 +148,7 @@ requests! {
         prompt: Option<Content>,
         /// A conversation that the agent began without vibes, to be taken up: its id there, or `last`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        conversation: Option<String>,
+        conversation: Option<Box<str>>,
         /// Free text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
@@ -168,6 +170,9 @@ requests! {
         /// Time to live without activity, in seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ttl_s: Option<u64>,
+        /// What it may cost; 0 is without end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        budget: Option<f64>,
         /// Environment of the client; values are never stored.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         env: BTreeMap<String, String>,
@@ -195,6 +200,9 @@ requests! {
         /// Answer only when the agent is ready for its first prompt, or could not be started.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         wait_ready: bool,
+        /// Pauses the session that is active, where only one may be.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pause_others: bool,
         /// Makes a retry the same session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         idempotency_key: Option<String>,
@@ -243,6 +251,9 @@ requests! {
         /// Answer only when the agent is ready for its first prompt, or could not be started.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         wait_ready: bool,
+        /// Pauses the session that is active, where only one may be.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pause_others: bool,
         /// Makes a retry the same session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         idempotency_key: Option<String>,
@@ -260,6 +271,9 @@ requests! {
         /// As what.
         #[serde(default)]
         role: Role,
+        /// Whether a person reads what comes: then it is not new to them any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reads: bool,
     }
     /// Leaves sessions.
     "unsubscribe" Unsubscribe {
@@ -373,6 +387,12 @@ requests! {
         /// Told to the agent with the next prompt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         additional_context: Option<String>,
+        /// What it may cost from now on, all in all; 0 is without end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        budget: Option<f64>,
+        /// Pauses the session that is active, where only one may be.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pause_others: bool,
         /// Environment of the client; values are never stored.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         env: BTreeMap<String, String>,
@@ -423,6 +443,10 @@ requests! {
         /// Whether it is kept from expiring.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pinned: Option<bool>,
+        /// What it may cost, all in all; 0 is without end, null what the configuration says.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
+        #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
+        budget: Option<Option<f64>>,
         /// How long its agent's questions wait, in seconds.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "present")]
         #[cfg_attr(feature = "schema", schemars(with = "Option<u64>"))]
@@ -544,40 +568,6 @@ requests! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
     }
-    /// Reads a session as an archive has it, a page at a time.
-    "export_session" ExportSession {
-        /// Which session; one that rests is not woken for it.
-        session_id: String,
-        /// The last record seen; 0 begins.
-        #[serde(default)]
-        after: Seq,
-        /// The last record wanted.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        to: Option<Seq>,
-        /// With what looks like a secret.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        raw: bool,
-    }
-    /// Takes a session in from an archive, in steps; each waits for the answer of the one before.
-    "import_session" ImportSession {
-        /// Which step.
-        action: ImportStep,
-        /// Which import, as `begin` told it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        import_id: Option<String>,
-        /// To begin: the archive's head; of another program's file, its directory (`session.cwd`), if that is known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        head: Option<Box<ArchiveHead>>,
-        /// To begin: whose file it is: `vibes` (an archive), `claude`, `codex`, `gemini`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from: Option<String>,
-        /// To begin: a hash of where it was read from: the same again is known at once.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        source: Option<String>,
-        /// To append: lines of it (of an archive those behind the head), cut anywhere.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        records: Option<String>,
-    }
     /// Lists the agents the daemon can start.
     "list_agents" ListAgents {
         /// Environment of the client, to look for programs and credentials in; values are never stored.
@@ -607,6 +597,10 @@ requests! {
         "revoke_token" RevokeToken,
         /// Tells who did what over the web.
         "list_audit" ListAudit,
+        /// Reads a session as an archive has it, a page at a time.
+        "export_session" ExportSession,
+        /// Takes a session in from an archive, in steps; each waits for the answer of the one before.
+        "import_session" ImportSession,
         /// Looks for words in everything that was said and done.
         "search" Search,
         /// Makes the search index anew.
@@ -631,6 +625,16 @@ requests! {
         "remove_memories" RemoveMemories,
         /// Does what a line says about memories, if it says something about them.
         "memory_command" MemoryCommand,
+        /// What is new in a session is not new to this person any more, on any of their devices.
+        "mark_read" MarkRead,
+        /// Tells what happened in a session since this person last read it.
+        "get_digest" GetDigest,
+        /// Has something done as soon as something is so of a session, now or after any number of restarts; at least once.
+        "add_trigger" AddTrigger,
+        /// Tells the triggers that wait, are under way, or were last over.
+        "list_triggers" ListTriggers,
+        /// Takes a trigger away.
+        "remove_trigger" RemoveTrigger,
     }
 }
 
@@ -646,6 +650,7 @@ impl UpdateSession {
             ttl_s: None,
             orphan_policy: None,
             pinned: None,
+            budget: None,
             approval_deadline_s: None,
             detached: None,
         }

@@ -29,6 +29,8 @@ const READS: &[&str] = &[
     "get_template",
     "search_memories",
     "get_memory",
+    "get_digest",
+    "list_triggers",
     "ping",
     "pong",
 ];
@@ -43,7 +45,7 @@ fn mutations(env: &TestEnv, session: &str) -> Vec<Value> {
         .map(|mut example| example["line"].take())
         .filter(|line| !READS.contains(&line["type"].as_str().expect("a request has a type")))
         // Joining to read changes nothing.
-        .filter(|line| line["type"] != "subscribe" || line["role"] == "writer")
+        .filter(|line| line["type"] != "subscribe" || line["role"] == "writer" || line["reads"] == true)
         // Nor does comparing.
         .filter(|line| line["type"] != "worktree" || line["action"] != "diff")
         // Nor does a question about what is remembered.

@@ -26,7 +26,7 @@ pub(crate) struct AskArgs {
     #[arg(long)]
     pub(crate) keep: bool,
     /// Give up after this many seconds, with exit code 124
-    #[arg(long, value_name = "SECONDS", value_parser = super::verb::parse_seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = super::wait::parse_seconds)]
     pub(crate) timeout: Option<Duration>,
     /// A file, image, directory or https:// link that goes with the prompt; may be given several times
     #[arg(long, value_name = "FILE")]

@@ -35,6 +35,69 @@ pub(crate) struct UpdateArgs {
     pub(crate) version: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Session
+    pub(crate) id: String,
+    /// Told to the agent with the next prompt; `@FILE` reads a file
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) context: Option<String>,
+    /// What it may cost from now on, such as 10.00, +5 or `none`
+    #[arg(long, value_name = "AMOUNT", value_parser = parse_budget, allow_hyphen_values = true)]
+    pub(crate) budget: Option<Budget>,
+    /// Pass a variable of this environment to the agent
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Pause the session that is active, where only one may be, without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DigestArgs {
+    /// Session; all in which something is new otherwise
+    pub(crate) id: Option<String>,
+    /// Since this day (2026-11-01), or so many hours, days or weeks ago (12h, 7d, 4w), instead of since you last looked
+    #[arg(long, value_name = "WHEN", conflicts_with = "after")]
+    pub(crate) since: Option<String>,
+    /// Since this record
+    #[arg(long, value_name = "SEQ", requires = "id")]
+    pub(crate) after: Option<u64>,
+    /// Note that you have read it
+    #[arg(long)]
+    pub(crate) mark_read: bool,
+    /// Print a JSON array, one element for each session
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a session may cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Budget {
+    /// This much, all in all.
+    To(f64),
+    /// This much more.
+    More(f64),
+    /// Without end.
+    None,
+    /// What the configuration says.
+    Default,
+}
+
+/// An amount, `+` and an amount, `none` or `default`.
+pub(crate) fn parse_budget(text: &str) -> Result<Budget, String> {
+    let amount = |text: &str| match text.trim_start_matches('$').parse::<f64>() {
+        Ok(amount) if amount > 0.0 && amount <= 1e6 => Ok(amount),
+        _ => Err("an amount such as 5.00, +5, `none` or `default`".to_owned()),
+    };
+    match (text, text.strip_prefix('+')) {
+        ("none", _) => Ok(Budget::None),
+        ("default", _) => Ok(Budget::Default),
+        (_, Some(more)) => amount(more).map(Budget::More),
+        (text, None) => amount(text).map(Budget::To),
+    }
+}
+
 /// How long a session lives in which nothing happens, in seconds: 0 is for ever, none is the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ttl(pub(crate) Option<u64>);
@@ -67,6 +130,16 @@ pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn budgets_are_amounts_and_words() {
+        assert_eq!(parse_budget("5.00"), Ok(Budget::To(5.0)));
+        assert_eq!(parse_budget("+$5"), Ok(Budget::More(5.0)));
+        assert_eq!([parse_budget("none"), parse_budget("default")], [Ok(Budget::None), Ok(Budget::Default)]);
+        for wrong in ["", "0", "-5", "+", "NaN", "inf", "1e9", "five"] {
+            assert!(parse_budget(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_numbers_with_a_unit() {

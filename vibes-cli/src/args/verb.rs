@@ -2,7 +2,8 @@
 //!
 //! Invariant: as in `args`, no behaviour; values are parsed here and judged elsewhere.
 
-use super::life::{Ttl, UpdateArgs, parse_ttl};
+use super::life::{Budget, DigestArgs, ResumeArgs, Ttl, UpdateArgs, parse_budget, parse_ttl};
+use super::wait::{WaitArgs, WhenArgs};
 use crate::target::Target;
 use clap::{Args, Subcommand, ValueEnum};
 use vibes_protocol::model::SessionState;
@@ -37,12 +38,29 @@ pub(crate) enum Verb {
   vibes kill fix && vibes worktree drop fix"
     )]
     Worktree(WorktreeVerb),
-    /// Wait for a session
+    /// Wait for sessions
     #[command(after_help = "Examples:
   vibes wait 3fa9 --until idle --timeout 60
+  vibes wait api web --until idle                  all of them
+  vibes wait api web --until finished --any        the first one: its id is printed
+  vibes wait api --until 'cost>2.50'
+  vibes wait api --until 'file:dist/*.tar.gz'      in the session's directory
   vibes wait - --until needs-approval && vibes approve -
   vibes wait api --until finished; echo $?     7: the agent failed, 6: it needs approval")]
     Wait(WaitArgs),
+    /// Run a command, or call a webhook, when something is so of a session, also after a restart
+    #[command(
+        args_conflicts_with_subcommands = true,
+        after_help = "Examples:
+  vibes when api finished -- notify-send 'api has ended'
+  vibes when api 'cost>5' --webhook chat        [webhooks] in the configuration says where that is
+  vibes when api 'file:dist/*.tar.gz' -- ./deploy
+  vibes when list
+  vibes when rm 4
+The command is told as JSON on its standard input; nothing of a session becomes a part of it. It is run at least once: a
+command that fails is tried again, 8 times in all, with pauses that grow; one that a restart cut short is run again."
+    )]
+    When(Box<WhenArgs>),
     /// Approve what the agent asks
     Approve(ApproveArgs),
     /// Deny what the agent asks
@@ -58,16 +76,7 @@ pub(crate) enum Verb {
         now: bool,
     },
     /// Start the agent of a session again
-    Resume {
-        /// Session
-        id: String,
-        /// Told to the agent with the next prompt; `@FILE` reads a file
-        #[arg(long, value_name = "TEXT|@FILE")]
-        context: Option<String>,
-        /// Pass a variable of this environment to the agent
-        #[arg(long, value_name = "NAME[=VALUE]")]
-        env: Vec<String>,
-    },
+    Resume(ResumeArgs),
     /// Go on from a session in another one, which knows what was said
     #[command(after_help = "Examples:
   vibes fork api 'try it without the cache'      the same agent, which goes on from a copy
@@ -97,6 +106,27 @@ pub(crate) enum Verb {
         /// Such as 90m, 24h or 7d; `never`; `default` is what the configuration says
         #[arg(value_parser = parse_ttl)]
         ttl: Option<Ttl>,
+    },
+    /// Tell or set what a session may cost
+    Budget {
+        /// Session
+        id: String,
+        /// Such as 5.00, or +5 for so much more than it has cost or may cost; `none`; `default` is what the configuration says
+        #[arg(value_parser = parse_budget, allow_hyphen_values = true)]
+        amount: Option<Budget>,
+    },
+    /// Tell what happened since you last looked: turns, files, commands, cost, decisions, open questions
+    #[command(after_help = "Examples:
+  vibes digest                    all sessions in which something is new
+  vibes digest api --since 12h    one session, whatever was read
+  vibes digest --mark-read        and nothing of it is new any more
+  vibes digest --json | jq -r '.[].questions[].action'")]
+    Digest(DigestArgs),
+    /// Note that you have read what is new
+    Read {
+        /// Sessions
+        #[arg(required = true)]
+        ids: Vec<String>,
     },
     /// Keep sessions from expiring
     Pin {
@@ -328,6 +358,9 @@ pub(crate) struct ForkArgs {
     /// Pass a variable of this environment to the agent
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
+    /// Pause the session that is active, where only one may be, without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     /// Return only when the agent is ready, or could not be started
     #[arg(long)]
     pub(crate) wait_ready: bool,
@@ -371,33 +404,6 @@ pub(crate) enum QueueVerb {
         #[arg(required = true)]
         seqs: Vec<u64>,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WaitArgs {
-    /// Session
-    pub(crate) id: String,
-    /// What to wait for
-    #[arg(long, value_enum, default_value_t = Until::Idle)]
-    pub(crate) until: Until,
-    /// Give up after this many seconds, with exit code 124
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
-    pub(crate) timeout: Option<std::time::Duration>,
-}
-
-pub(super) fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 30 or 0.5".to_owned())?;
-    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Until {
-    /// The agent waits for a prompt, or the session is suspended or ended
-    Idle,
-    /// The agent asks for permission
-    NeedsApproval,
-    /// The session has ended
-    Finished,
 }
 
 #[derive(Debug, Args)]

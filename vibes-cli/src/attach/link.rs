@@ -19,14 +19,16 @@ pub(crate) struct Link {
     pub(super) stream: Stream,
     session_id: SessionId,
     role: Role,
+    /// A person reads what comes.
+    reads: bool,
 }
 
 impl Link {
     /// A link that is not connected yet.
-    pub(crate) fn new(dir: StateDir, session_id: SessionId, role: Role, once: bool) -> Self {
+    pub(crate) fn new(dir: StateDir, session_id: SessionId, role: Role, once: bool, reads: bool) -> Self {
         // A `run --once` that was killed has nobody to come back.
         let grace = if once { 0 } else { GRACE_MS };
-        Self { stream: Stream::new(dir, hello(Some(grace))), session_id, role }
+        Self { stream: Stream::new(dir, hello(Some(grace))), session_id, role, reads }
     }
 
     /// Who the daemon says we are.
@@ -38,6 +40,7 @@ impl Link {
     pub(crate) fn join(&mut self, seen: Seen, events: &Sender<Event>) -> Outcome<SubscribedSession> {
         let mut connection = self.stream.connect()?;
         let subscribe = Subscribe {
+            reads: self.reads,
             session_ids: vec![self.session_id.to_string()],
             after: After::Seq(seen.seq),
             epoch: seen.epoch.filter(|_| seen.seq > 0),

@@ -115,7 +115,9 @@ impl Mode {
 fn run(daemon: &Daemon, session: &SessionInfo, after: Seq, mode: Mode) -> Outcome {
     let (events, heard) = mpsc::channel();
     let role = if mode.read_only { Role::Viewer } else { Role::Writer };
-    let mut link = Link::new(daemon.dir().clone(), session.id, role, mode.once);
+    // Who may change nothing may not note that something was read either.
+    let reads = mode.interactive && place::inside_agent_of(daemon.dir()).is_none();
+    let mut link = Link::new(daemon.dir().clone(), session.id, role, mode.once, reads);
     let joined = link.join(Seen { seq: after, epoch: None }, &events)?;
     heed_signals(&events, mode.window);
     let mut output = Output::plain(mode.once && !ui::stdout_is_terminal());

@@ -136,6 +136,8 @@ fn create(args: &AskArgs, text: String, can_ask: bool) -> Outcome<(SessionInfo, 
     let to = attachment::To::Agent(&args.agent);
     let content = attachment::content(&mut daemon, &to, text, &args.attach)?;
     let create = CreateSession {
+        budget: None,
+        pause_others: false,
         agent: args.agent.clone(),
         cwd,
         template: None,
@@ -240,6 +242,7 @@ impl Asking {
     fn join(&mut self) -> Outcome {
         let mut connection = self.stream.connect()?;
         let subscribe = Subscribe {
+            reads: false,
             session_ids: vec![self.session.id.to_string()],
             after: After::Seq(self.seen.seq),
             epoch: self.seen.epoch.filter(|_| self.seen.seq > 0),

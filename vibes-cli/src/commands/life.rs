@@ -1,17 +1,20 @@
-//! Verbs that change what is known of a session: rename, ttl, pin, unpin, update.
+//! Verbs that change what is known of a session: rename, ttl, budget, pin, unpin, read, update.
 //!
 //! Invariant: a change says which version of the session it was made for. When somebody else changed it meanwhile it is
 //! read again and the wish repeated once, because it is still the same; a version that a person named is not.
 
-use crate::args::{Ttl, UpdateArgs};
+use crate::args::{Budget, Ttl, UpdateArgs};
 use crate::client::{Daemon, Start};
+use crate::commands::kill::each;
+use crate::commands::simple::act;
 use crate::error::{Failure, Outcome};
+use crate::render::list::money;
 use crate::render::ttl_words;
 use crate::{sanitize, ui};
 use serde_json::Value;
 use vibes_protocol::model::SessionInfo;
 use vibes_protocol::wire::ErrorCode;
-use vibes_protocol::wire::request::UpdateSession;
+use vibes_protocol::wire::request::{MarkRead, UpdateSession};
 
 /// Asks for a change that is made from the session as it is, and gives the session as it was.
 fn change(
@@ -68,6 +71,41 @@ pub(crate) fn ttl(id: &str, ttl: Option<Ttl>) -> Outcome {
     change(id, None, |_, base| UpdateSession { ttl_s: Some(ttl_s), ..base })?;
     ui::say(&format!("{} lives without activity: {}", sanitize::line(id), ttl_words(ttl_s)));
     Ok(())
+}
+
+/// What a session may cost from now on; `None` is what the configuration says.
+pub(crate) fn amount(session: &SessionInfo, budget: Budget) -> Option<f64> {
+    match budget {
+        Budget::To(amount) => Some(amount),
+        // More than it may cost, or has cost where that is more already.
+        Budget::More(more) => {
+            let cost = session.cost.as_ref().map_or(0.0, |cost| cost.amount);
+            Some(session.budget.unwrap_or(0.0).max(cost) + more)
+        }
+        Budget::None => Some(0.0),
+        Budget::Default => None,
+    }
+}
+
+/// Tells what a session may cost, or sets it.
+pub(crate) fn budget(id: &str, budget: Option<Budget>) -> Outcome {
+    let told = |session: &SessionInfo| {
+        let cost = session.cost.as_ref().map_or_else(|| "nothing".to_owned(), money);
+        let budget = session.budget.map_or_else(|| "no budget".to_owned(), |budget| format!("{budget:.2}"));
+        format!("{cost} of {budget}")
+    };
+    let Some(wanted) = budget else {
+        let mut daemon = Daemon::introduced(Start::Auto)?;
+        let named = daemon.named(id)?;
+        return ui::data(&told(&daemon.session(&named)?.0));
+    };
+    change(id, None, |session, base| UpdateSession { budget: Some(amount(session, wanted)), ..base })?;
+    ui::say(&format!("changed the budget of {}", sanitize::line(id)));
+    Ok(())
+}
+
+pub(crate) fn read(ids: &[String]) -> Outcome {
+    each(ids, |id| act(id, "read", |session_id| MarkRead { session_id, seq: None }.into()))
 }
 
 pub(crate) fn update(args: &UpdateArgs) -> Outcome {

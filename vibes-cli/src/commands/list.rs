@@ -1,6 +1,6 @@
 //! `vibes ls`: the sessions, as a table or as JSON.
 //!
-//! Invariant: the fast path: one connection, one line, one answer; no introduction, because the seat is compared here.
+//! Invariant: one connection, which says whose it is: what is new is new to a person.
 
 use crate::args::ListArgs;
 use crate::client::{Daemon, Start};
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ListArgs) -> Outcome {
     if args.watch {
         return watch::sessions(args);
     }
-    let mut daemon = Daemon::here(Start::Auto)?;
+    let mut daemon = Daemon::introduced(Start::Auto)?;
     let (sessions, ended) = fetch(&mut daemon, args)?;
     if args.json {
         return ui::json(&sessions);

@@ -9,6 +9,7 @@ pub(crate) mod completion;
 mod config;
 mod costs;
 mod daemon;
+mod digest;
 mod export;
 mod import;
 mod inspect;
@@ -30,6 +31,7 @@ mod turn;
 mod wait;
 mod watch;
 mod web;
+mod when;
 mod worktree;
 
 pub(crate) use answer::{for_session, response as permission_response};
@@ -98,6 +100,7 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Queue(verb) => queue::run(&verb),
         Verb::Worktree(verb) => worktree::run(&verb),
         Verb::Wait(args) => wait::run(&args),
+        Verb::When(args) => when::run(*args),
         Verb::Approve(args) => {
             let wide =
                 args.for_session.then(|| answer::for_session(args.pattern.as_deref(), args.path.as_deref()));
@@ -106,7 +109,10 @@ fn session_verb(verb: Verb) -> Outcome {
         Verb::Deny(args) => answer::run(&args, false, None),
         Verb::Interrupt(args) => simple::interrupt(&args.id),
         Verb::Suspend { id, now } => simple::suspend(&id, now),
-        Verb::Resume { id, context, env } => simple::resume(&id, context, &env),
+        Verb::Resume(args) => simple::resume(args),
+        Verb::Budget { id, amount } => life::budget(&id, amount),
+        Verb::Digest(args) => digest::run(&args),
+        Verb::Read { ids } => life::read(&ids),
         Verb::Fork(args) => run::fork(&args),
         Verb::Finish(args) => simple::finish(&args.id),
         Verb::Rename { id, name } => life::rename(&id, &name),

@@ -3,7 +3,7 @@
 //! Invariant: the session is created once, whatever happens to the connection; with `-d` standard output has the id
 //! and nothing else.
 
-use crate::args::{ForkArgs, RunArgs, StartArgs};
+use crate::args::{Budget, ForkArgs, RunArgs, StartArgs};
 use crate::attach;
 use crate::client::{Daemon, Start};
 use crate::commands::{idempotency_key, send, template};
@@ -16,8 +16,8 @@ use std::path::Path;
 use vibes_protocol::codec::MAX_CLIENT_LINE;
 use vibes_protocol::model::TurnOutcome;
 use vibes_protocol::model::fact::TurnEnded;
-use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::{CreateSession, ForkSession};
+use vibes_protocol::wire::{ErrorCode, Message, Request};
 
 /// `vibes run`: with a template, one word is the prompt and two are agent and prompt.
 pub(crate) fn run_any(args: RunArgs) -> Outcome {
@@ -81,7 +81,10 @@ pub(crate) fn run(agent: Option<&str>, args: &StartArgs) -> Outcome {
         values: values(&args.set)?,
         name: args.name.clone(),
         prompt: None,
-        conversation: if args.continue_last { Some("last".to_owned()) } else { args.resume.clone() },
+        conversation: match args.continue_last {
+            true => Some("last".into()),
+            false => args.resume.as_deref().map(Into::into),
+        },
         description: args.description.clone(),
         metadata: Map::new(),
         args: args.agent_args.clone(),
@@ -89,6 +92,11 @@ pub(crate) fn run(agent: Option<&str>, args: &StartArgs) -> Outcome {
         mode: args.mode.clone(),
         orphan_policy: args.orphan.map(Into::into),
         ttl_s: args.ttl.and_then(|ttl| ttl.0),
+        budget: args.budget.and_then(|budget| match budget {
+            Budget::To(amount) | Budget::More(amount) => Some(amount),
+            Budget::None => Some(0.0),
+            Budget::Default => None,
+        }),
         env: place::agent_environment(&wanted)?,
         umask: place::umask(),
         worktree: args.worktree.clone(),
@@ -100,6 +108,7 @@ pub(crate) fn run(agent: Option<&str>, args: &StartArgs) -> Outcome {
         // connection were lost before the next one begins.
         subscribe: false,
         wait_ready: args.wait_ready,
+        pause_others: args.yes,
         idempotency_key: idempotency_key(),
     };
     if prompt.is_some() || !args.attach.is_empty() {
@@ -108,7 +117,9 @@ pub(crate) fn run(agent: Option<&str>, args: &StartArgs) -> Outcome {
             Some(attachment::content(&mut daemon, &to, prompt.unwrap_or_default(), &args.attach)?);
     }
     place::pass_on(daemon.variables_of(&of)?, &mut request.env);
-    let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
+    let Message::SessionCreated { session, .. } =
+        in_focus(&mut daemon, request, |request| request.pause_others = true)?
+    else {
         return Err(Failure::unexpected("create_session"));
     };
     place::remember_session(daemon.dir(), session.id);
@@ -123,6 +134,28 @@ pub(crate) fn run(agent: Option<&str>, args: &StartArgs) -> Outcome {
         return attach::attach_new(daemon, &session, args.once);
     }
     if args.json { ui::json(&session) } else { ui::data(&session.id.to_string()) }
+}
+
+/// Asks for what may only be when another session pauses; a person is asked first, and nobody is asked for them.
+pub(crate) fn in_focus<T: Clone + Into<Request>>(
+    daemon: &mut Daemon,
+    request: T,
+    agree: impl FnOnce(&mut T),
+) -> Outcome<Message> {
+    match daemon.ask(request.clone()) {
+        Err(failure) if failure.code == Some(ErrorCode::InFocus) => {
+            if !ui::can_ask() {
+                return Err(failure.hint("--yes lets it pause"));
+            }
+            if !ui::confirm(&format!("{}. Go on?", failure.message))? {
+                return Err(Failure::new(Kind::Refused, "nothing was changed"));
+            }
+            let mut request = request;
+            agree(&mut request);
+            daemon.ask(request)
+        }
+        other => other,
+    }
 }
 
 /// `vibes fork`: another session that goes on from one.
@@ -156,9 +189,12 @@ pub(crate) fn fork(args: &ForkArgs) -> Outcome {
         umask: place::umask(),
         subscribe: false,
         wait_ready: args.wait_ready,
+        pause_others: args.yes,
         idempotency_key: idempotency_key(),
     };
-    let Message::SessionCreated { session, .. } = daemon.ask(request)? else {
+    let Message::SessionCreated { session, .. } =
+        in_focus(&mut daemon, request, |request| request.pause_others = true)?
+    else {
         return Err(Failure::unexpected("fork_session"));
     };
     place::remember_session(daemon.dir(), session.id);

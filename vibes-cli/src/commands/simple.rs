@@ -2,8 +2,10 @@
 //!
 //! Invariant: a verb that changed something says so on standard error; standard output stays empty for scripts.
 
+use crate::args::ResumeArgs;
 use crate::client::{Daemon, Start, pick_member};
 use crate::commands::kill::each;
+use crate::commands::{life, run};
 use crate::error::{Failure, Outcome};
 use crate::{place, sanitize, ui};
 use serde_json::Value;
@@ -93,16 +95,22 @@ pub(crate) fn suspend(id: &str, now: bool) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn resume(id: &str, context: Option<String>, env: &[String]) -> Outcome {
-    let mut env = place::agent_environment(env)?;
+pub(crate) fn resume(args: ResumeArgs) -> Outcome {
+    let ResumeArgs { id, context, budget, env, yes } = args;
+    let mut env = place::agent_environment(&env)?;
     let context = context.map(from_file).transpose()?;
     let mut daemon = Daemon::introduced(Start::Auto)?;
-    let named = daemon.named(id)?;
+    let named = daemon.named(&id)?;
     let (session, _, _) = daemon.session(&named)?;
     place::pass_on(daemon.variables_of(&session.agent)?, &mut env);
     let session_id = session.id.to_string();
-    daemon.ask(ResumeSession { session_id, additional_context: context, env })?;
-    ui::say(&format!("resumed {}", sanitize::line(id)));
+    let budget = match budget.map(|budget| life::amount(&session, budget)) {
+        Some(None) => return Err(Failure::usage("--budget default: `vibes budget ID default` sets that")),
+        budget => budget.flatten(),
+    };
+    let request = ResumeSession { session_id, additional_context: context, budget, pause_others: yes, env };
+    run::in_focus(&mut daemon, request, |request| request.pause_others = true)?;
+    ui::say(&format!("resumed {}", sanitize::line(&id)));
     Ok(())
 }
 

@@ -136,6 +136,7 @@ impl Conversation {
                 self.note(&format!("no longer allowed by itself: rule {}", removed.name))
             }
             Fact::StateChanged(changed) => self.state_changed(changed),
+            Fact::BudgetSpent(spent) => self.budget_spent(spent),
             Fact::OwnershipChanged(changed) if matches!(changed.cause.as_str(), "transferred" | "taken") => {
                 let label = changed.owner_label.as_deref().unwrap_or("nobody");
                 self.note(&format!("ownership {} to {label}", changed.cause));

@@ -122,7 +122,11 @@ fn empty(ended: u32, frame: &Frame<'_>) -> Vec<String> {
 
 fn rows(sessions: &[SessionInfo], frame: &Frame<'_>) -> Vec<String> {
     let with_cost = sessions.iter().any(|session| session.cost.is_some());
+    let with_news = sessions.iter().any(|session| session.unread > 0);
     let mut headings = vec!["ID", "NAME", "AGENT", "STATE", "AGE", "OWNER", "VIEWERS"];
+    if with_news {
+        headings.push("NEW");
+    }
     if with_cost {
         headings.push("COST");
     }
@@ -143,8 +147,14 @@ fn rows(sessions: &[SessionInfo], frame: &Frame<'_>) -> Vec<String> {
                 Cell::new(owner(session, frame.seat)),
                 Cell::new(session.subscriber_count.to_string()),
             ];
+            if with_news {
+                let news = if session.unread > 0 { unread(session.unread) } else { "-".to_owned() };
+                row.push(Cell::painted(news, Paint::bold));
+            }
             if with_cost {
-                row.push(Cell::new(session.cost.as_ref().map_or_else(|| "-".to_owned(), money)));
+                let cost = session.cost.as_ref().map_or_else(|| "-".to_owned(), money);
+                let of = session.budget.map_or_else(String::new, |budget| format!(" of {budget:.2}"));
+                row.push(Cell::new(cost + &of));
             }
             row
         })
@@ -160,6 +170,11 @@ fn rows(sessions: &[SessionInfo], frame: &Frame<'_>) -> Vec<String> {
         row.push(Cell::painted(keep_end(&directory, left), Paint::dim));
     }
     table::render(&headings, &rows, frame.paint)
+}
+
+/// How much is new; the daemon counts no further than this.
+fn unread(count: u32) -> String {
+    if count >= 99 { "99+".to_owned() } else { count.to_string() }
 }
 
 /// `you`, the owner's seat, or `-`.
@@ -228,6 +243,9 @@ pub(crate) mod tests {
             json!({"state": "suspended", "reason": "budget", "cost": {"amount": 0.004, "currency": "USD"}}),
         );
         let lines = render(&[paid], 0, &Frame { symbols: true, ..frame() });
+        let news = session(json!({"unread": 3, "budget": 5.0, "cost": {"amount": 1.2, "currency": "USD"}}));
+        let told = render(&[news], 0, &frame())[2].clone();
+        assert!(told.contains("  3    $1.20 of 5.00  "), "{told}");
         assert!(lines[1].contains("COST"));
         assert!(lines[2].contains("⏸  suspended (budget)") && lines[2].contains("$0.0040"), "{}", lines[2]);
         assert!(!lines[4].contains("ended"));

@@ -6,6 +6,7 @@
 pub(crate) mod approvals;
 pub(crate) mod conversation;
 pub(crate) mod costs;
+pub(crate) mod digest;
 pub(crate) mod document;
 pub(crate) mod list;
 pub(crate) mod markdown;

@@ -75,6 +75,12 @@ pub(crate) fn session(
     if let Some(cost) = &session.cost {
         add("cost", money(cost));
     }
+    if let Some(budget) = session.budget {
+        add("budget", format!("{budget:.2}"));
+    }
+    if session.unread > 0 {
+        add("new to you", count(session.unread as usize, "thing", "things"));
+    }
     for (name, value) in &session.options {
         add("option", format!("{name} = {}", option(value)));
     }

@@ -304,6 +304,11 @@ impl Reader {
         })
     }
 
+    /// What was spent today or ever, in a directory and below it if one is named, in billionths by currency. Blocking.
+    pub fn spent_in(&self, today: bool, directory: Option<&str>) -> Result<Vec<(String, u64)>, StoreError> {
+        self.with(|connection| spend::total(connection, today, directory))
+    }
+
     /// What was spent between two moments, in words as in [`spend::moment`]; `None` when one of these names none. Blocking.
     pub fn spent(
         &self,

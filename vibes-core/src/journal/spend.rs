@@ -218,3 +218,27 @@ pub(super) fn sums(
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
+
+/// What was spent today or ever, in a directory and below it if one is named, by currency.
+pub(super) fn total(
+    connection: &Connection,
+    today: bool,
+    directory: Option<&str>,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let since = if today { moment(connection, "0d", false)?.unwrap_or(i64::MIN) } else { i64::MIN };
+    // All of a directory's sessions are found first: they are few among many.
+    let of = match directory {
+        Some(_) => {
+            "session IN (SELECT session FROM payer WHERE cwd = ?2 OR ?2 = '/'
+                         OR substr(cwd, 1, length(?2) + 1) = ?2 || '/')"
+        }
+        None => "?2 IS NULL",
+    };
+    let select = format!(
+        "SELECT currency, sum(amount) FROM spend WHERE at_ms >= ?1 AND currency <> '' AND {of} GROUP BY currency"
+    );
+    let mut select = connection.prepare_cached(&select)?;
+    let rows = select
+        .query_map(params![since, directory], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.max(0) as u64)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     agent::Verdict,
+    budgets,
     ownership::{Denied, Joiner, Seat},
 };
 use serde_json::{Map, Value, json};
@@ -45,6 +46,7 @@ impl Step<'_> {
                     | Command::Leave
                     | Command::Drop { .. }
                     | Command::Look
+                    | Command::MarkRead { .. }
                     | Command::NoteRefused { .. }
             )
         {
@@ -68,6 +70,7 @@ impl Step<'_> {
             }
             Command::Drop { grace_ms } => {
                 if grace_ms > 0 {
+                    self.was_read_by(caller.client);
                     self.s.ownership.away(caller.client, self.now + grace_ms);
                 } else {
                     self.leave(caller.client);
@@ -159,6 +162,7 @@ impl Step<'_> {
                 }
                 self.s.body.context = context.or_else(|| self.s.body.context.take());
                 self.s.body.launch.once = false;
+                self.resume_spending();
                 // Resumed on purpose by somebody beside it: the next join arms the orphan policy again.
                 self.s.ownership.armed &= !self.s.ownership.seats.is_empty();
                 self.start_agent(Some(by));
@@ -212,6 +216,21 @@ impl Step<'_> {
                 self.effect(Effect::Purge(tag, by));
                 Ok(None)
             }
+            Command::MarkRead { person, seq } => self.mark_read(&person, seq),
+            Command::Counted(spent) => {
+                self.counted(*spent);
+                Ok(Some(Reply::Ok))
+            }
+            Command::Unfocus => {
+                let body = &self.s.body;
+                // Nothing that is asked, and no turn, is lost for it.
+                if body.turn.is_some() || !self.s.pending.is_empty() {
+                    self.s.body.unfocus = true;
+                } else if !body.state.is_ended() && body.state != SessionState::Suspended {
+                    self.begin_stop(Goal::Suspend(SuspendReason::Focus), None, Some(by));
+                }
+                Ok(Some(Reply::Ok))
+            }
             Command::Expire { ttl_ms } => Ok(Some(self.run_out(ttl_ms))),
             Command::Update(update) => self.update(*update),
             Command::Transfer(to) => {
@@ -232,6 +251,7 @@ impl Step<'_> {
                             identity: caller.identity.clone(),
                             token_hash: caller.token_hash.clone(),
                             pid: caller.pid,
+                            reads: false,
                         },
                         self.wall,
                     );
@@ -287,8 +307,14 @@ impl Step<'_> {
                 .wrong_state(&format!("it has ended: resume it first (`vibes resume {}`)", self.called())));
         }
         if suspended && !body.suspended.is_none_or(SuspendReason::input_resumes) {
-            let why = body.suspended.map_or("", SuspendReason::as_str);
-            return Err(self.wrong_state(&format!("it is suspended ({why}): resume it on purpose")));
+            let how = match body.suspended {
+                Some(SuspendReason::Budget) => self.how_to_spend(),
+                why => {
+                    let why = why.map_or("", SuspendReason::as_str);
+                    format!("it is suspended ({why}): `vibes resume {}` goes on with it", self.called())
+                }
+            };
+            return Err(self.wrong_state(&how));
         }
         if body.stopping.as_ref().is_some_and(|stopping| stopping.goal.state().is_ended()) {
             return Err(self.wrong_state("it is being ended"));
@@ -405,6 +431,9 @@ impl Step<'_> {
     }
 
     fn update(&mut self, update: MetadataUpdate) -> Result<Option<Reply>, CodedError> {
+        if update.budget.flatten().is_some_and(|budget| !budgets::is_sound(budget)) {
+            return Err(CodedError::new(ErrorCode::BadRequest, "budget: an amount from 0 to 1000000"));
+        }
         let current = self.s.body.version;
         if update.version.is_some_and(|version| version != current) {
             let message =
@@ -439,6 +468,10 @@ impl Step<'_> {
             changes.insert("pinned".into(), json!(pinned));
             body.pinned = pinned;
         }
+        if let Some(budget) = update.budget {
+            changes.insert("budget".into(), json!(budget));
+            body.budget = budget;
+        }
         if let Some(deadline_s) = update.approval_deadline_s {
             changes.insert("approval_deadline_s".into(), json!(deadline_s));
             body.approvals.deadline_s = deadline_s;
@@ -457,6 +490,8 @@ impl Step<'_> {
         }
         self.record(fact::MetadataChanged { version, changes });
         self.deny_detached();
+        // A budget that was lowered may be spent already.
+        self.pump();
         Ok(Some(Reply::Ok))
     }
 

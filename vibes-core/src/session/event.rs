@@ -112,6 +112,17 @@ pub enum Command {
     Undelete,
     /// Keeps nothing of a session that is deleted; with a moment, in milliseconds, of one that was deleted by then.
     Purge(Option<i64>),
+    /// A person has read it, up to a record if one is named.
+    MarkRead {
+        /// Who.
+        person: String,
+        /// Up to which.
+        seq: Option<Seq>,
+    },
+    /// What was spent by all sessions is known: a budget that is spent, if one is.
+    Counted(Box<Option<fact::BudgetSpent>>),
+    /// Pauses it for another one, once it has nothing to do.
+    Unfocus,
     /// Ends it if nothing happened in it for its time to live, or for this one, in milliseconds, where it has none of its
     /// own. Only the daemon asks for that.
     Expire {
@@ -211,6 +222,8 @@ pub struct MetadataUpdate {
     pub orphan_policy: Option<OrphanPolicy>,
     /// Whether it is kept from expiring.
     pub pinned: Option<bool>,
+    /// What it may cost.
+    pub budget: Option<Option<f64>>,
     /// How long questions wait, in seconds; 0 is for ever.
     pub approval_deadline_s: Option<Option<u64>>,
     /// What becomes of them when nobody is there.
@@ -244,7 +257,7 @@ impl Command {
 
     /// Whether its reply means that the disk has it.
     pub fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Look | Self::WaitReady | Self::NoteRefused { .. })
+        !matches!(self, Self::Look | Self::WaitReady | Self::MarkRead { .. } | Self::NoteRefused { .. })
     }
 }
 
@@ -353,6 +366,8 @@ pub enum Effect {
     Recall,
     /// Reads what is attached to a prompt.
     Fetch(Vec<Value>),
+    /// Counts what all sessions have spent.
+    Count,
     /// The generation's directory is of no more use.
     Forget(u64),
     /// A turn is over: its records can be packed.
@@ -390,6 +405,8 @@ pub struct Plan {
     pub orphan_policy: OrphanPolicy,
     /// Time to live.
     pub ttl_s: Option<u64>,
+    /// What it may cost.
+    pub budget: Option<f64>,
     /// Names of the environment it was given.
     pub env_names: Vec<String>,
     /// The client's umask.

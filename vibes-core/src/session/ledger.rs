@@ -11,7 +11,7 @@ use super::{
 use crate::{agent::TurnResult, journal::Spend, prices};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use vibes_protocol::model::{Cost, ModelUse, QueuedPrompt, Seq, TurnInfo, TurnOutcome, Usage, fact};
+use vibes_protocol::model::{Cost, Link, ModelUse, QueuedPrompt, Seq, TurnInfo, TurnOutcome, Usage, fact};
 
 /// The longest text of a prompt that a row has, in characters; the record has all of it.
 const MAX_PROMPT: usize = 500;
@@ -239,6 +239,7 @@ impl Step<'_> {
             error: result.error.clone(),
             exit_code: result.exit_code,
         });
+        self.news(last_seq);
         if let Some(info) = self.s.ledger.turns.get_mut(&turn.number) {
             end(info, (last_seq, wall), outcome, &result.stop_reason, result.error.as_deref());
             info.exit_code = result.exit_code;
@@ -271,6 +272,10 @@ impl Step<'_> {
         prices::add(&mut self.s.body.cost, cost);
         if let Some(info) = self.s.ledger.last_mut() {
             prices::add(&mut info.cost, cost);
+        }
+        // What is told after a turn may be what spends the budget.
+        if self.s.body.turn.is_none() && self.s.body.queue.is_empty() && self.s.link == Link::Live {
+            self.pump();
         }
     }
 

@@ -15,9 +15,11 @@ pub mod step;
 pub mod task;
 
 mod agent_events;
+pub mod budget;
 mod commands;
 mod fetch;
 mod queue;
+pub mod reading;
 mod recall;
 mod ttl;
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     agent::{Codec, link::Hindrance, rpc::RpcId},
+    budgets::Budgets,
     journal::SpoolOffset,
     ownership::{Ownership, Seat},
     prices::Prices,
@@ -25,7 +26,8 @@ use std::{
 };
 use vibes_protocol::model::{
     ClientId, Cost, Epoch, Imported, Link, Member, OrphanPolicy, Permission, QueuedPrompt, RemovedReason,
-    Seq, SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, Worktree, fact::Actor,
+    Seq, SessionId, SessionInfo, SessionRule, SessionState, SuspendReason, Worktree,
+    fact::{Actor, BudgetSpent},
 };
 
 /// The most prompts that may wait in one session.
@@ -254,6 +256,24 @@ pub struct Body {
     /// Where it was taken in from: no agent is ever started for it.
     #[serde(default)]
     pub imported: Option<Imported>,
+    /// What it may cost, where it differs from the configuration; 0 is without end.
+    #[serde(default)]
+    pub budget: Option<f64>,
+    /// The budget that it pauses for.
+    #[serde(default)]
+    pub over: Option<BudgetSpent>,
+    /// Whether it pauses for another one when its turn is over.
+    #[serde(default)]
+    pub unfocus: bool,
+    /// Whether the next turn may begin whatever was spent.
+    #[serde(default)]
+    pub waived: bool,
+    /// The records that are news to people, the last so many.
+    #[serde(default)]
+    pub news: VecDeque<Seq>,
+    /// How far each person has read.
+    #[serde(default)]
+    pub readers: BTreeMap<String, Seq>,
 }
 
 /// A question that waits, with what the agent needs to hear.
@@ -307,6 +327,12 @@ pub struct State {
     pub judges: bool,
     /// What tokens cost, as configured.
     pub prices: Arc<Prices>,
+    /// What may be spent, as configured.
+    pub budgets: Arc<Budgets>,
+    /// Whether it is being counted what was spent, and whether that leaves room for the next turn.
+    pub counting: bool,
+    /// See [`State::counting`].
+    pub solvent: bool,
     /// The last turn and what is new in the ledger; rows.
     pub ledger: Shared<Ledger>,
     /// Frames the runner has not logged, by number; rows.
@@ -414,6 +440,12 @@ impl State {
             approvals: plan.approvals,
             worktree: plan.worktree,
             imported: None,
+            budget: plan.budget,
+            over: None,
+            unfocus: false,
+            waived: false,
+            news: VecDeque::new(),
+            readers: BTreeMap::new(),
         };
         Self::of(body, epoch, now_ms)
     }
@@ -435,6 +467,9 @@ impl State {
             policy: ApprovalPolicy::default(),
             judges: false,
             prices: Arc::default(),
+            budgets: Arc::default(),
+            counting: false,
+            solvent: false,
             ledger: Shared::default(),
             outbox: Shared::default(),
             keys: Shared::default(),
@@ -512,6 +547,9 @@ impl State {
             orphan_policy: body.orphan_policy,
             ttl_s: body.ttl_s,
             pinned: body.pinned,
+            budget: self.budget(),
+            unread: self.body.news.len() as u32,
+            readers: self.readers(),
             preview: (!self.preview.is_empty()).then(|| self.preview.clone()),
             cost: body.cost.clone(),
             pending_permissions: self.pending.values().map(|pending| pending.permission.clone()).collect(),

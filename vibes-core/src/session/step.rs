@@ -132,7 +132,10 @@ impl Step<'_> {
         if to != SessionState::Suspended {
             self.s.body.suspended = None;
         }
-        self.record(fact::StateChanged { from, to, reason, by });
+        let seq = self.record(fact::StateChanged { from, to, reason, by });
+        if matches!(to, SessionState::WaitingPermission | SessionState::Failed) {
+            self.news(seq);
+        }
         if to.is_ended() && !from.is_ended() {
             let reason = match (to, self.s.body.stopping.as_ref().map(|stopping| stopping.goal)) {
                 (_, Some(Goal::Remove)) => RemovedReason::OwnerDisconnected,
@@ -185,6 +188,7 @@ impl Step<'_> {
                 format!("the agent does not read its input: {} frames wait for it", self.s.outbox.len());
             self.begin_stop(Goal::Fail, Some(why), None);
         }
+        self.read_by_those_who_look();
         self.s.remember_words(&self.words);
     }
 
@@ -239,6 +243,7 @@ impl Step<'_> {
             seat.away_until_ms = Some(self.now + COME_BACK_MS);
         }
         self.rebase();
+        self.s.rewind_readers();
         self.restore_questions();
         if self.s.body.running {
             self.s.link = Link::Adopting;
@@ -274,6 +279,7 @@ impl Step<'_> {
         body.last_frame = 0;
         body.prompted = false;
         body.stopping = None;
+        body.unfocus = false;
         self.s.outbox.clear();
         self.s.spool = crate::journal::SpoolOffset { generation: body.generation, offset: 0 };
         self.s.link = Link::None;
@@ -300,6 +306,13 @@ impl Step<'_> {
         if body.turn.is_some() || body.stopping.is_some() || !body.running || !body.codec.is_ready() {
             return;
         }
+        if self.s.body.unfocus {
+            return self.begin_stop(Goal::Suspend(SuspendReason::Focus), None, None);
+        }
+        if !self.may_spend() {
+            return;
+        }
+        let body = &mut self.s.body;
         if !body.queue.is_empty() && body.recall && self.s.recalled.is_none() {
             return self.look_back();
         }
@@ -308,6 +321,7 @@ impl Step<'_> {
         let Some(prompt) = body.queue.pop_front() else { return };
         let (context, recalled) = (body.context.take(), std::mem::take(&mut body.recall));
         body.turns += 1;
+        body.waived = false;
         let turn = body.turns;
         let first = self.record(fact::TurnStarted { turn, input_seq: prompt.input_seq });
         self.open_turn(turn, &prompt, first);
@@ -550,6 +564,7 @@ impl Step<'_> {
         let had = self.s.ownership.seats.contains_key(&client);
         // Somebody was there until now.
         self.s.active_ms = self.now;
+        self.was_read_by(client);
         let passed = self.s.ownership.leave(client, self.wall);
         self.passed(passed);
         self.deny_detached();

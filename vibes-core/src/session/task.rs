@@ -21,6 +21,7 @@ use crate::{
     },
     blobs::Blobs,
     board::Board,
+    budgets::Budgets,
     caught,
     clock::{self, Awake},
     journal::{Farewell, Feed, Place, Reader, SessionNo, StoreError, Tails, Writer},
@@ -100,6 +101,8 @@ pub struct Surroundings {
     pub judge: Arc<Judge>,
     /// What tokens cost where agents tell only those.
     pub prices: Arc<Prices>,
+    /// What may be spent.
+    pub budgets: Arc<Budgets>,
     /// Tells the tasks to let go.
     pub stop: CancellationToken,
     /// Hears of a session whose task panicked.
@@ -279,6 +282,7 @@ pub fn spawn(
     let (inbox, requests) = mpsc::channel(INBOX);
     state.policy = at.judge.policy(&state.body.agent);
     state.prices = at.prices.clone();
+    state.budgets = at.budgets.clone();
     if stored.is_none() {
         state.active_ms = clock::now().steady_ms;
     }

@@ -1,6 +1,7 @@
 //! The state function as tables of cases: no runtime, no files, no clock.
 
 mod approvals;
+mod budget;
 pub(super) mod case;
 mod clock;
 mod commands;
@@ -10,6 +11,7 @@ mod ledger;
 mod people;
 mod permissions;
 mod preview;
+mod reading;
 
 mod regressions;
 mod stopping;

@@ -17,6 +17,8 @@ pub enum Kind {
     Price,
     /// Names and texts.
     Pairs,
+    /// Tables, one behind the other.
+    Tables,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Self::Words => "list of texts",
             Self::Price => "number",
             Self::Pairs => "names and texts",
+            Self::Tables => "list of tables",
         }
     }
 }
@@ -46,9 +49,9 @@ pub struct Key {
 }
 
 impl Key {
-    /// The variable that has the last word about it; keys below a name of the person's own have none.
+    /// The variable that has the last word about it; keys below a name of the person's own have none, nor have tables.
     pub fn variable(&self) -> Option<String> {
-        let own = self.path.split('.').any(|part| part == "NAME");
+        let own = self.kind == Kind::Tables || self.path.split('.').any(|part| part == "NAME");
         (!own).then(|| format!("VIBES_{}", self.path.to_ascii_uppercase().replace('.', "_")))
     }
 }
@@ -105,7 +108,7 @@ pub const KEYS: &[Key] = &[
     key(
         "attention.events",
         Kind::Words,
-        "[\"needs_approval\", \"idle\", \"finished\", \"failed\"]",
+        "[\"needs_approval\", \"idle\", \"finished\", \"failed\", \"budget\"]",
         "for what you are called",
     ),
     key(
@@ -158,6 +161,12 @@ pub const KEYS: &[Key] = &[
         "",
         "how long after its start, or the machine's waking, the daemon looks first for what expires, in seconds; ten times `limits.sweep_s` otherwise",
     ),
+    key(
+        "sessions.single_active",
+        Kind::Switch,
+        "false",
+        "whether only one session is active at a time: what begins or goes on pauses the active one, after asking",
+    ),
     key("web.enabled", Kind::Switch, "false", "whether the web is served from the daemon's start on"),
     key("web.port", Kind::Number, "", "at which port; the one that was used last otherwise"),
     key(
@@ -175,6 +184,25 @@ pub const KEYS: &[Key] = &[
     key("prices.NAME.out", Kind::Price, "", "the same for tokens that it writes"),
     key("prices.NAME.cache_read", Kind::Price, "", "the same for tokens read from its cache"),
     key("prices.NAME.cache_write", Kind::Price, "", "the same for tokens written to its cache"),
+    key(
+        "budgets.session",
+        Kind::Price,
+        "",
+        "what a session may cost that has no budget of its own; then it pauses after its turn",
+    ),
+    key("budgets.day", Kind::Price, "", "what all sessions may cost on a day"),
+    key(
+        "budgets.directory",
+        Kind::Tables,
+        "[]",
+        "what sessions in a directory and below it may cost: `path`, and `day`, `total` or both",
+    ),
+    key(
+        "webhooks.NAME",
+        Kind::Word,
+        "",
+        "an http:// or https:// address that triggers may call by this name",
+    ),
 ];
 
 /// The page of the documentation.
@@ -243,7 +271,7 @@ mod tests {
             );
         }
         for table in tables {
-            if matches!(table.as_str(), "agents" | "approvals.agents" | "prices") {
+            if matches!(table.as_str(), "agents" | "approvals.agents" | "prices" | "webhooks") {
                 continue;
             }
             let prefix = if table.is_empty() { String::new() } else { format!("{table}.") };

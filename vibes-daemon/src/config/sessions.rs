@@ -14,11 +14,13 @@ pub struct SessionsConfig {
     /// How long after the daemon's start, or the machine's waking, it is looked first for what expires, in seconds; ten
     /// times `limits.sweep_s` otherwise.
     pub first_sweep_s: Option<u64>,
+    /// Whether only one session is active at a time.
+    pub single_active: bool,
 }
 
 impl Default for SessionsConfig {
     fn default() -> Self {
-        Self { ttl_s: 24 * 60 * 60, first_sweep_s: None }
+        Self { ttl_s: 24 * 60 * 60, first_sweep_s: None, single_active: false }
     }
 }
 

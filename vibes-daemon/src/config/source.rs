@@ -154,7 +154,16 @@ fn value(key: &Key, text: &str) -> anyhow::Result<Value> {
             };
             Value::Array(words.into_iter().map(Value::String).collect())
         }
-        Kind::Price | Kind::Pairs => bail!("{} is set in the file only", key.path),
+        Kind::Price => {
+            let number: f64 = text
+                .trim()
+                .parse()
+                .ok()
+                .filter(|number: &f64| number.is_finite())
+                .context("a number is wanted")?;
+            Value::Float(number)
+        }
+        Kind::Pairs | Kind::Tables => bail!("{} is set in the file only", key.path),
     })
 }
 

@@ -6,7 +6,7 @@ use super::{
     attachments,
     session::{later, refused, said},
 };
-use crate::{connection::Connection, dispatch::Answer};
+use crate::{connection::Connection, dispatch::Answer, focus};
 use serde_json::Value;
 use std::sync::Arc;
 use vibes_core::session::{Command, event::QueueChange};
@@ -21,6 +21,9 @@ use vibes_protocol::{
 /// Gives the agent a prompt.
 pub fn input(connection: &Arc<Connection>, request_id: Option<String>, body: Input) -> Answer {
     let Input { session_id, content, idempotency_key: key, now } = body;
+    if let Some((id, why)) = focus::keeps_from(&connection.server, &session_id) {
+        return refused(request_id, Some(id), why);
+    }
     prompt(connection, request_id, &session_id, content, |content| Command::Input { content, key, now })
 }
 

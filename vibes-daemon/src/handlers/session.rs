@@ -7,7 +7,8 @@
 use crate::{
     connection::{Connection, Subscription, lock},
     dispatch::{Answer, Said, error},
-    handlers::{attachments, prompts},
+    focus,
+    handlers::{attachments, prompts, reading::seen_by},
     known, templates, worktree,
 };
 use serde_json::{Map, Value};
@@ -18,9 +19,10 @@ use vibes_core::{
         claude::LAST,
         launch::{self, LaunchError},
     },
+    budgets,
     ownership::Joiner,
     session::{
-        ApprovalPolicy, Command, Plan, Reply, SessionHandle,
+        ApprovalPolicy, Caller, Command, Plan, Reply, SessionHandle,
         event::{Looked, MetadataUpdate},
     },
     sessions::{Wanted, store_error},
@@ -91,7 +93,7 @@ pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessi
 }
 
 fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, ended: bool) -> Message {
-    let me = connection.caller().client;
+    let Caller { client: me, identity, .. } = connection.caller();
     let wanted_text = body.search.as_ref().map(|text| text.to_lowercase());
     let fits = |info: &SessionInfo| {
         let in_states = body.states.as_ref().is_none_or(|states| states.contains(&info.state));
@@ -124,8 +126,7 @@ fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, 
         Some(last) if listing.more => Some(format!("{}:{}", last.last_activity_ms, last.id)),
         _ => None,
     };
-    let own =
-        |info: &Arc<SessionInfo>| SessionInfo { is_owner: info.owner_id == Some(me), ..(**info).clone() };
+    let own = |info: &Arc<SessionInfo>| seen_by(info, me, identity.as_deref());
     let sessions = listing.sessions.iter().map(own).collect();
     // Who may see one session is told nothing of the others.
     let alone = connection.guest.as_ref().is_some_and(|guest| guest.token.session_id.is_some());
@@ -216,7 +217,7 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
         values: Default::default(),
         name: body.name,
         prompt: body.prompt,
-        conversation: conversation.filter(|_| fork),
+        conversation: conversation.filter(|_| fork).map(String::into_boxed_str),
         description: None,
         metadata: Map::new(),
         args: Vec::new(),
@@ -224,6 +225,7 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
         mode: None,
         orphan_policy: Some(info.orphan_policy),
         ttl_s: info.ttl_s,
+        budget: None,
         env: body.env,
         umask: body.umask,
         worktree: body.worktree,
@@ -233,6 +235,7 @@ async fn try_fork(connection: &Arc<Connection>, handle: &SessionHandle, body: Fo
         ephemeral: false,
         subscribe: body.subscribe,
         wait_ready: body.wait_ready,
+        pause_others: body.pause_others,
         idempotency_key: body.idempotency_key,
     };
     try_create(connection, wish, Some(source)).await
@@ -251,6 +254,9 @@ async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: O
     }
     if !Path::new(&body.cwd).is_dir() {
         return Err(bad(format!("cwd: {:?} does not exist or is not a directory", body.cwd)));
+    }
+    if body.budget.is_some_and(|budget| !budgets::is_sound(budget)) {
+        return Err(bad("budget: an amount from 0 to 1000000".to_owned()));
     }
     let env = (server.environment)(&body.agent, Some(&body.env));
     let argv = match source.as_ref().and_then(|source| source.argv.clone()) {
@@ -286,6 +292,7 @@ async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: O
         let prompt = prompts::first(connection, &handle.id, body.prompt)?;
         return begin(connection, &handle, body.subscribe, prompt, Some(key.clone()), body.wait_ready).await;
     }
+    let _focus = focus::take(server, &connection.caller(), None, body.pause_others).await?;
     let reserved = server.sessions.reserve(body.name.as_deref(), None)?;
     let id = SessionId::random();
     let prompt = prompts::first(connection, &id, body.prompt)?;
@@ -300,7 +307,7 @@ async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: O
     let plan = Plan {
         agent: body.agent,
         dialect: agent.dialect,
-        conversation: body.conversation,
+        conversation: body.conversation.map(String::from),
         parent: source.as_ref().map(|source| source.parent),
         fork: source.is_some_and(|source| source.fork),
         argv,
@@ -311,6 +318,7 @@ async fn try_create(connection: &Arc<Connection>, body: CreateSession, source: O
         options,
         orphan_policy: body.orphan_policy.unwrap_or(OrphanPolicy::Keep),
         ttl_s: body.ttl_s,
+        budget: body.budget,
         env_names: env.keys().cloned().collect(),
         umask: body.umask,
         once: body.once,
@@ -343,7 +351,7 @@ async fn begin(
     let caller = connection.caller();
     let joined = subscribe.then(|| {
         connection.seat(handle);
-        handle.ask(&caller, Command::Join(joiner(connection, Role::Writer)), None)
+        handle.ask(&caller, Command::Join(joiner(connection, Role::Writer, false)), None)
     });
     let accepted = prompt.map(|content| {
         let command = Command::Input { content, key, now: false };
@@ -367,10 +375,17 @@ async fn begin(
     let Reply::Looked(looked) = handle.ask(&caller, Command::Look, None).await? else {
         return Err(CodedError::new(ErrorCode::InvalidState, "the session did not tell about itself"));
     };
-    Ok((looked.info, input_seq, subscriptions))
+    Ok((own(connection, *looked).info, input_seq, subscriptions))
 }
 
-fn joiner(connection: &Connection, role: Role) -> Joiner {
+/// A look as this client sees it.
+fn own(connection: &Connection, looked: Looked) -> Looked {
+    let Caller { client, identity, .. } = connection.caller();
+    let info = seen_by(&looked.info, client, identity.as_deref());
+    Looked { info, ..looked }
+}
+
+fn joiner(connection: &Connection, role: Role, reads: bool) -> Joiner {
     let caller = connection.caller();
     Joiner {
         client: caller.client,
@@ -378,6 +393,7 @@ fn joiner(connection: &Connection, role: Role) -> Joiner {
         identity: caller.identity,
         token_hash: caller.token_hash,
         pid: caller.pid,
+        reads,
     }
 }
 
@@ -398,7 +414,7 @@ pub fn subscribe(connection: &Arc<Connection>, request_id: RequestId, body: Subs
         .into_iter()
         .map(|handle| {
             connection.seat(&handle);
-            let reply = handle.ask(&caller, Command::Join(joiner(connection, body.role)), None);
+            let reply = handle.ask(&caller, Command::Join(joiner(connection, body.role, body.reads)), None);
             (handle, reply)
         })
         .collect();
@@ -407,7 +423,7 @@ pub fn subscribe(connection: &Arc<Connection>, request_id: RequestId, body: Subs
         let (mut sessions, mut begin) = (Vec::new(), Vec::new());
         for (handle, reply) in asked {
             let looked = match reply.await {
-                Ok(Reply::Joined(looked)) => *looked,
+                Ok(Reply::Joined(looked)) => own(&connection, *looked),
                 Ok(_) => continue,
                 Err(why) => return error(request_id, Some(handle.id), why).into(),
             };
@@ -502,6 +518,7 @@ pub fn delete(connection: &Arc<Connection>, request_id: RequestId, session_id: &
     let server = connection.server.clone();
     later(async move {
         let (deleted, purged) = (deleted.await, purged.await);
+        server.triggers.look_again();
         // One that was deleted already is not deleted twice; one that cannot be deleted says why it is not purged.
         let reply = match purged {
             Err(why) if why.code == ErrorCode::InvalidState => deleted.and(Err(why)),
@@ -523,12 +540,24 @@ pub fn resume(connection: &Arc<Connection>, request_id: RequestId, body: ResumeS
     let connection = connection.clone();
     later(async move {
         let env = (!body.env.is_empty()).then_some(body.env);
+        let (server, caller) = (connection.server.clone(), connection.caller());
+        let _focus = match focus::take(&server, &caller, Some(handle.id), body.pause_others).await {
+            Ok(focus) => focus,
+            Err(why) => return error(request_id, Some(handle.id), why).into(),
+        };
         // An ended session gave its name up; another may have it now.
         let reserved = connection.server.sessions.reserve(handle.info().name.as_deref(), Some(handle.id));
         let _reserved = match reserved {
             Ok(reserved) => reserved,
             Err(why) => return error(request_id, Some(handle.id), why).into(),
         };
+        if body.budget.is_some() {
+            let update = MetadataUpdate { budget: Some(body.budget), ..MetadataUpdate::default() };
+            let command = Command::Update(Box::new(update));
+            if let Err(why) = handle.ask(&connection.caller(), command, None).await {
+                return error(request_id, Some(handle.id), why).into();
+            }
+        }
         let command = Command::Resume { context: body.additional_context };
         let reply = handle.ask(&connection.caller(), command, env).await;
         said(request_id, handle.id, reply).into()
@@ -552,6 +581,7 @@ pub fn update(connection: &Arc<Connection>, request_id: RequestId, body: UpdateS
             ttl_s: body.ttl_s,
             orphan_policy: body.orphan_policy,
             pinned: body.pinned,
+            budget: body.budget,
             approval_deadline_s: body.approval_deadline_s,
             detached: body.detached,
         };
@@ -585,9 +615,10 @@ fn look(
         Err(why) => return refused(request_id, None, why),
     };
     let reply = handle.ask(&connection.caller(), Command::Look, None);
+    let connection = connection.clone();
     later(async move {
         match reply.await {
-            Ok(Reply::Looked(looked)) => say(request_id, *looked).into(),
+            Ok(Reply::Looked(looked)) => say(request_id, own(&connection, *looked)).into(),
             Ok(other) => said(request_id, handle.id, Ok(other)).into(),
             Err(why) => error(request_id, Some(handle.id), why).into(),
         }

@@ -13,7 +13,10 @@ use vibes_protocol::{
 /// What a request needs. `changes` is whether it changes anything.
 fn needs(request: &Request, changes: bool) -> Access {
     match request {
-        Request::ApplyRules(_)
+        // A trigger runs whatever it names, and no rule and no person is asked then.
+        Request::AddTrigger(_)
+        | Request::RemoveTrigger(_)
+        | Request::ApplyRules(_)
         | Request::StopDaemon(_)
         // It reads any file of this machine.
         | Request::Attach(_)
@@ -36,8 +39,8 @@ pub fn pass(
 ) -> Result<(), CodedError> {
     let role = guest.token.role;
     if let (Access::View, Request::Subscribe(body)) = (role, &mut *request) {
-        // Who may only look joins as one who looks.
-        body.role = Role::Viewer;
+        // Who may only look joins as one who looks, and leaves no trace of it.
+        (body.role, body.reads) = (Role::Viewer, false);
     }
     let needed = needs(request, changes(request));
     if role < needed {
@@ -111,6 +114,9 @@ fn narrow(server: &Server, only: SessionId, request: &mut Request) -> Result<(),
         Request::GetBlob(body) => one(&mut body.session_id),
         Request::ExportSession(body) => one(&mut body.session_id),
         Request::ListTurns(body) => one(&mut body.session_id),
+        Request::MarkRead(body) => one(&mut body.session_id),
+        Request::GetDigest(body) => one(&mut body.session_id),
+        Request::ListTriggers(body) => one(body.session_id.get_or_insert_with(|| full.clone())),
         other => {
             let why = format!("this token is for one session, and {} is about more", other.type_name());
             Err(CodedError::new(ErrorCode::Forbidden, why))

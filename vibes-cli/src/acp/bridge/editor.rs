@@ -197,6 +197,7 @@ impl Bridge {
             mode: None,
             orphan_policy: None,
             ttl_s: None,
+            budget: None,
             env,
             umask: place::umask(),
             worktree: None,
@@ -208,6 +209,7 @@ impl Bridge {
             subscribe: false,
             // Only an agent that is ready has said what it can be set to.
             wait_ready: true,
+            pause_others: false,
             idempotency_key: idempotency_key(),
         };
         self.ask(create, Then::Created(rpc.clone()));

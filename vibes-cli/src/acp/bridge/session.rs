@@ -129,6 +129,7 @@ impl Session {
             after: After::Seq(seen.seq),
             epoch: seen.epoch,
             role: Role::Writer,
+            reads: false,
         };
         cx.effects.push(Effect::Ask(Box::new(subscribe.into()), Then::Joined(self.id)));
     }

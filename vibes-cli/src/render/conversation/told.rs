@@ -3,14 +3,15 @@
 //! Invariant: a name other than this person's is always said, and every word from outside is sanitised on its way.
 
 use super::{Conversation, words_of, words_of_block};
+use crate::render::list::money;
 use crate::render::markdown::Markdown;
 use crate::render::{count, short, wrap};
 use crate::sanitize;
 use vibes_protocol::model::fact::{
-    Actor, AgentWaits, ContextAdded, ContextSource, Created, Input, OptionDropped, PermissionResolved,
-    StateChanged, TurnEnded, WorktreeAction, WorktreeFact,
+    Actor, AgentWaits, BudgetSpent, ContextAdded, ContextSource, Created, Input, OptionDropped,
+    PermissionResolved, StateChanged, TurnEnded, WorktreeAction, WorktreeFact,
 };
-use vibes_protocol::model::{How, Outcome, SessionState, TurnOutcome, content};
+use vibes_protocol::model::{BudgetScope, How, Outcome, SessionState, TurnOutcome, content};
 
 /// What an agent waits for.
 pub(crate) fn waits(waits: &AgentWaits) -> String {
@@ -149,6 +150,18 @@ impl Conversation {
             Outcome::Withdrawn => (paint.yellow("■"), "request withdrawn by the agent"),
         };
         self.line(mark, &format!("{words}{who}{option}{message}"));
+    }
+
+    pub(super) fn budget_spent(&mut self, spent: &BudgetSpent) {
+        let whose = match (spent.scope, spent.directory.as_deref().unwrap_or_default()) {
+            (BudgetScope::Session, _) => "the session's budget".to_owned(),
+            (BudgetScope::Day, _) => "the budget of today".to_owned(),
+            (BudgetScope::Directory, directory) => format!("the budget for {directory}"),
+            (BudgetScope::DirectoryDay, directory) => format!("the budget of today for {directory}"),
+        };
+        let mark = self.style.paint.yellow("■");
+        let (budget, so_far) = (spent.budget, money(&spent.spent));
+        self.line(mark, &format!("{whose} of {budget:.2} is spent ({so_far}): the session pauses"));
     }
 
     pub(super) fn state_changed(&mut self, changed: &StateChanged) {

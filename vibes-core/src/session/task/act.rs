@@ -276,6 +276,7 @@ impl Task {
                 Effect::Judge(permission) => self.ask_rules(*permission),
                 Effect::Recall => self.recall(),
                 Effect::Fetch(content) => self.fetch(content),
+                Effect::Count => self.count(),
                 Effect::Purge(tag, by) => self.purging.push((tag, by)),
                 Effect::Pack => self.at.writer.pack(self.no, self.state.head),
             }

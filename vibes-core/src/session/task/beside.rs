@@ -65,6 +65,29 @@ impl Task {
         });
     }
 
+    /// Counts what all sessions have spent. What cannot be counted keeps nobody from working.
+    pub(super) fn count(&self) {
+        let (reader, budgets, door) = (self.at.reader.clone(), self.at.budgets.clone(), self.door.clone());
+        let (session, cwd) = (self.state.body.id, self.state.body.cwd.clone());
+        tokio::spawn(async move {
+            let turn = READING.acquire().await;
+            let counted = tokio::task::spawn_blocking(move || budgets.spent(&reader, &cwd)).await;
+            drop(turn);
+            let spent = match counted {
+                Ok(Ok(spent)) => spent,
+                Ok(Err(error)) => {
+                    tracing::warn!(%session, %error, "what was spent cannot be counted");
+                    None
+                }
+                Err(error) => {
+                    tracing::error!(%session, %error, "what was spent was not counted");
+                    None
+                }
+            };
+            bring(&door, Command::Counted(Box::new(spent))).await;
+        });
+    }
+
     /// Reads what is to be told again of the conversation.
     pub(super) fn recall(&self) {
         let (reader, door, no) = (self.at.reader.clone(), self.door.clone(), self.no);

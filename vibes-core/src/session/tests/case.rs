@@ -55,6 +55,7 @@ pub fn joiner(client: u128, role: Role) -> Joiner {
         identity: Some(format!("seat{client}")),
         token_hash: None,
         pid: Some(7),
+        reads: false,
     }
 }
 

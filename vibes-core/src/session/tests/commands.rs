@@ -69,6 +69,7 @@ fn metadata_is_changed_whole_and_counted() {
             metadata: Some(free.clone()),
             ttl_s: Some(Some(60)),
             orphan_policy: Some(OrphanPolicy::Remove),
+            budget: None,
             pinned: Some(true),
             approval_deadline_s: None,
             detached: None,

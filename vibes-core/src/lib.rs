@@ -11,6 +11,7 @@ pub mod board;
 pub mod budgets;
 mod caught;
 pub mod clock;
+mod glimpse;
 pub mod host;
 pub mod journal;
 pub mod lifecycle;

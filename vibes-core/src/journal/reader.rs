@@ -60,6 +60,16 @@ const SPARE: usize = 4;
 /// The longest page whose memory is kept for another, in bytes: one of the usual size.
 const USUAL_PAGE: usize = 512 * 1024;
 
+/// The groups of a session from the one on that holds the record `?2`: it begins at or before it.
+const GROUPS: &str = "SELECT first, last, epoch, packed, body FROM records WHERE session = ?1 AND first >=
+       coalesce((SELECT max(first) FROM records WHERE session = ?1 AND first <= ?2), ?2)
+     ORDER BY first";
+
+/// The record after this one, as the store numbers it.
+fn next(after: Seq) -> i64 {
+    i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1)
+}
+
 /// A read-only connection, and what groups are unpacked with.
 struct Open {
     connection: Connection,
@@ -379,14 +389,8 @@ impl Reader {
         let memory = self.pages.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         self.open(|Open { connection, unpacker }| {
             let mut page = Page { frames: group::Frames::within(id, memory), last: 0, first: 0 };
-            // The group that holds `after + 1` begins at or before it.
-            let mut select = connection.prepare_cached(
-                "SELECT first, last, epoch, packed, body FROM records WHERE session = ?1 AND first >=
-                   coalesce((SELECT max(first) FROM records WHERE session = ?1 AND first <= ?2), ?2)
-                 ORDER BY first",
-            )?;
-            let mut rows =
-                select.query(params![session, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1)])?;
+            let mut select = connection.prepare_cached(GROUPS)?;
+            let mut rows = select.query(params![session, next(after)])?;
             let mut count = 0;
             'rows: while let Some(row) = rows.next()? {
                 let (first, last, epoch) = (

@@ -5,18 +5,20 @@
 //! keep something is asked for nothing more: see [`StoreError::Unsynced`].
 
 mod erasing;
+mod packing;
+mod rows;
 mod staging;
 
 use super::{
-    Change, Farewell, NewSession, Opened, Piece, RowChange, SessionNo, Settled, Spent, SpoolOffset,
-    StoreError,
+    Change, Farewell, NewSession, Opened, Piece, RowChange, SessionNo, Settled, Spent, StoreError,
     ballast::Ballast,
-    erase, group,
+    erase,
     schema::{note_damage, set_meta},
     seal::Seal,
     spend,
 };
 use crate::points::{self, Point};
+use rows::apply;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     fs::File,
@@ -37,8 +39,6 @@ use vibes_protocol::model::{Seq, SessionId};
 const QUEUE: usize = 4096;
 /// How many changes one transaction takes.
 const GROUP: usize = 512;
-/// How much one packing transaction takes in, in bytes: about 5 ms of work, which is what a commit may have to wait.
-const PACK_STEP: usize = 1024 * 1024;
 /// How much is written before a checkpoint that no idle moment came for, in bytes, more or less.
 const CHECKPOINT: usize = 16 * 1024 * 1024;
 /// What a change costs in the log besides its content: the pages it touches, in bytes.
@@ -458,78 +458,6 @@ impl Desk {
         Ok((no, new.id, true))
     }
 
-    /// Packs one more step of each session that asks for it, as long as nobody waits.
-    fn pack_while_idle(&mut self, packs: &mut Vec<(SessionNo, Seq)>, inbox: &mpsc::Receiver<Job>) {
-        while inbox.is_empty()
-            && let Some((session, through)) = packs.last().copied()
-        {
-            match self.pack(session, through) {
-                Ok(true) => {}
-                Ok(false) => {
-                    packs.pop();
-                }
-                Err(error) => {
-                    tracing::warn!(session, %error, "records stay unpacked");
-                    packs.pop();
-                }
-            }
-        }
-    }
-
-    /// Replaces small groups by compressed ones of up to [`group::PACKED_GROUP`] bytes, one transaction of a few of
-    /// them at a time. `true` when there is more to do.
-    fn pack(&mut self, session: SessionNo, through: Seq) -> Result<bool, StoreError> {
-        let mut packed: Vec<(i64, i64, i64, Vec<u8>)> = Vec::new();
-        let (mut bytes, mut more) = (0, false);
-        {
-            let mut select = self.connection.prepare_cached(
-                "SELECT first, last, epoch, body FROM records
-                 WHERE session = ?1 AND last <= ?2 AND packed = 0 ORDER BY first",
-            )?;
-            let mut rows = select.query(params![session, through as i64])?;
-            while let Some(row) = rows.next()? {
-                let (first, last, epoch) =
-                    (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
-                let body = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-                if bytes > 0 && bytes + body.len() > PACK_STEP {
-                    more = true;
-                    break;
-                }
-                bytes += body.len();
-                match packed.last_mut() {
-                    Some((_, end, its_epoch, whole))
-                        if *its_epoch == epoch
-                            && *end + 1 == first
-                            && whole.len() + body.len() <= group::PACKED_GROUP =>
-                    {
-                        *end = last;
-                        whole.extend_from_slice(body);
-                    }
-                    _ => packed.push((first, last, epoch, body.to_vec())),
-                }
-            }
-        }
-        if packed.is_empty() {
-            return Ok(false);
-        }
-        self.transaction(false, |connection| {
-            for (first, last, epoch, body) in &packed {
-                let body = zstd::bulk::compress(body, 3)?;
-                connection
-                    .prepare_cached("DELETE FROM records WHERE session = ?1 AND first BETWEEN ?2 AND ?3")?
-                    .execute(params![session, first, last])?;
-                connection
-                    .prepare_cached(
-                        "INSERT INTO records (session, first, last, epoch, packed, body) VALUES (?1, ?2, ?3, ?4, 1, ?5)",
-                    )?
-                    .execute(params![session, first, last, epoch, body])?;
-            }
-            points::hit(Point::Pack);
-            Ok(())
-        })?;
-        Ok(more)
-    }
-
     fn checkpoint(&mut self) {
         let before = self.txn;
         let moved = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
@@ -563,64 +491,4 @@ impl Desk {
         Seal { clean: true, ..self.seal }.put(&self.path);
         Ok(())
     }
-}
-
-fn apply(connection: &Connection, change: &Change) -> Result<(), StoreError> {
-    let (head, SpoolOffset { generation, offset }) = change.expect;
-    let updated = connection
-        .prepare_cached(
-            "UPDATE session SET head = ?1, generation = ?2, spool = ?3, last_ms = ?4, body = coalesce(?5, body),
-                 active_ms = ?10
-             WHERE no = ?6 AND head = ?7 AND generation = ?8 AND spool = ?9",
-        )?
-        .execute(params![
-            change.head as i64,
-            change.spool.generation as i64,
-            change.spool.offset as i64,
-            change.last_ms,
-            change.body,
-            change.session,
-            head as i64,
-            generation as i64,
-            offset as i64,
-            change.active_ms,
-        ])?;
-    if updated != 1 {
-        return Err(StoreError::Conflict { session: change.session });
-    }
-    if let Some(place) = &change.place {
-        connection
-            .prepare_cached("UPDATE session SET rest = ?1, name = ?2, deleted_ms = ?3 WHERE no = ?4")?
-            .execute(params![place.rest as u8, place.name, place.deleted_ms, change.session])?;
-    }
-    if let Some(append) = &change.append {
-        connection
-            .prepare_cached(
-                "INSERT INTO records (session, first, last, epoch, packed, body) VALUES (?1, ?2, ?3, ?4, 0, ?5)",
-            )?
-            .execute(params![
-                change.session,
-                append.first as i64,
-                append.last as i64,
-                append.epoch as i64,
-                append.body
-            ])?;
-    }
-    if let Some(spent) = &change.spent {
-        spend::write(connection, change.session, spent)?;
-    }
-    for row in &change.rows {
-        match &row.value {
-            Some(value) => connection
-                .prepare_cached(
-                    "INSERT INTO item (session, kind, key, value) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (session, kind, key) DO UPDATE SET value = excluded.value",
-                )?
-                .execute(params![change.session, row.kind as u8, row.key, value])?,
-            None => connection
-                .prepare_cached("DELETE FROM item WHERE session = ?1 AND kind = ?2 AND key = ?3")?
-                .execute(params![change.session, row.kind as u8, row.key])?,
-        };
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use super::{
     call,
     document::{Column, Document, SPLIT, clean},
 };
+use crate::glimpse::{Glimpse, Update};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::borrow::Cow;
@@ -62,39 +63,6 @@ enum Speaker {
     User,
 }
 
-/// A fact as far as it matters here.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    update: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    permission: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    agent: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    cwd: Option<Cow<'a, str>>,
-    #[serde(default)]
-    input_seq: Seq,
-    #[serde(borrow, default)]
-    error: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    source: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Update<'a> {
-    #[serde(borrow, rename = "sessionUpdate", default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-}
-
 /// A content block as it comes most often.
 #[derive(Deserialize)]
 struct Words<'a> {
@@ -107,7 +75,7 @@ struct Words<'a> {
 impl Fold {
     /// Takes the next record.
     pub fn take(&mut self, shelf: &mut impl Shelf, (seq, at_ms): (Seq, i64), fact: &[u8]) {
-        let Ok(head) = serde_json::from_slice::<Head<'_>>(fact) else { return };
+        let Ok(head) = serde_json::from_slice::<Glimpse<'_>>(fact) else { return };
         let at = (seq, at_ms);
         match &*head.kind {
             "created" => {

@@ -3,7 +3,10 @@
 //! Invariant: a fold of records, bounded in memory however long the conversation is. What is told is between two marks that
 //! nothing within can imitate; the newest is kept, and what is left out is counted.
 
-use crate::agent::spool::hex;
+use crate::{
+    agent::spool::hex,
+    glimpse::{Glimpse, Update},
+};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
@@ -68,31 +71,9 @@ enum Part {
     Tool { id: String, title: String, status: String },
 }
 
-/// A fact as far as it matters here.
+/// A tool call as far as it is told.
 #[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    update: Option<&'a RawValue>,
-    #[serde(default)]
-    input_seq: Seq,
-    #[serde(default)]
-    turn: u64,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(default)]
-    outcome: Option<TurnOutcome>,
-    #[serde(borrow, default)]
-    error: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Update<'a> {
-    #[serde(borrow, rename = "sessionUpdate", default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
+struct Call<'a> {
     #[serde(borrow, rename = "toolCallId", default)]
     id: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -115,7 +96,7 @@ impl Recall {
     /// Reads one record.
     pub fn read(&mut self, seq: Seq, fact: &str) {
         // A kind of a newer daemon, or a record that was lost.
-        let Ok(head) = serde_json::from_str::<Head<'_>>(fact) else { return };
+        let Ok(head) = serde_json::from_str::<Glimpse<'_>>(fact) else { return };
         let blocks = |raw: Option<&RawValue>| {
             raw.and_then(|raw| serde_json::from_str::<Vec<Value>>(raw.get()).ok()).unwrap_or_default()
         };
@@ -168,16 +149,20 @@ impl Recall {
         }
     }
 
-    fn update(&mut self, update: &str) {
+    fn update(&mut self, raw: &str) {
         let most = self.budget;
         let Some(turn) = self.turns.back_mut() else { return };
-        let Ok(update) = serde_json::from_str::<Update<'_>>(update) else { return };
+        let Ok(update) = serde_json::from_str::<Update<'_>>(raw) else { return };
         match &*update.kind {
             "agent_message_chunk" => {
                 let block = update.content.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
                 turn.say(&block.as_ref().map(content::words).unwrap_or_default(), most);
             }
-            "tool_call" | "tool_call_update" => turn.tool(&update, most),
+            "tool_call" | "tool_call_update" => {
+                if let Ok(call) = serde_json::from_str::<Call<'_>>(raw) {
+                    turn.tool(&call, most);
+                }
+            }
             _ => {}
         }
         self.shrink();
@@ -246,28 +231,27 @@ impl Told {
         }
     }
 
-    fn tool(&mut self, update: &Update<'_>, most: usize) {
+    fn tool(&mut self, call: &Call<'_>, most: usize) {
         const TITLE: usize = 200;
         let known = self.parts.iter_mut().rev().find_map(|part| match part {
-            Part::Tool { id, title, status } if *id == update.id => Some((title, status)),
+            Part::Tool { id, title, status } if *id == call.id => Some((title, status)),
             _ => None,
         });
         let clip =
             |text: &str| text.lines().next().unwrap_or_default().chars().take(TITLE).collect::<String>();
         match known {
             Some((title, status)) => {
-                if let Some(now) = &update.title {
+                if let Some(now) = &call.title {
                     *title = clip(now);
                 }
-                if let Some(now) = &update.status {
+                if let Some(now) = &call.status {
                     *status = clip(now);
                 }
             }
             None if self.size < 2 * most => {
-                let title = clip(update.title.as_deref().unwrap_or("a tool"));
+                let title = clip(call.title.as_deref().unwrap_or("a tool"));
                 self.size += title.len() + 32;
-                let (id, status) =
-                    (update.id.clone().into_owned(), clip(update.status.as_deref().unwrap_or("")));
+                let (id, status) = (call.id.clone().into_owned(), clip(call.status.as_deref().unwrap_or("")));
                 self.parts.push(Part::Tool { id, title, status });
             }
             None => {}

@@ -2,7 +2,7 @@
 //!
 //! Invariant: as in `reader`: one statement a page. No session is woken, and the writer is asked for nothing.
 
-use super::{Reader, StoreError, group};
+use super::{GROUPS, Reader, StoreError, group, next};
 use crate::journal::SessionNo;
 use rusqlite::{Connection, Row, params};
 use vibes_protocol::model::{Epoch, Seq};
@@ -74,13 +74,8 @@ impl Reader {
     /// The records after `after`, in runs of up to about `max_bytes` together. Blocking.
     pub fn runs(&self, no: SessionNo, after: Seq, max_bytes: usize) -> Result<Vec<Run>, StoreError> {
         self.with(|connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT first, last, epoch, packed, body FROM records WHERE session = ?1 AND first >=
-                   coalesce((SELECT max(first) FROM records WHERE session = ?1 AND first <= ?2), ?2)
-                 ORDER BY first",
-            )?;
-            let mut rows =
-                select.query(params![no, i64::try_from(after).unwrap_or(i64::MAX).saturating_add(1)])?;
+            let mut select = connection.prepare_cached(GROUPS)?;
+            let mut rows = select.query(params![no, next(after)])?;
             let (mut runs, mut bytes) = (Vec::new(), 0);
             while bytes < max_bytes
                 && let Some(row) = rows.next()?

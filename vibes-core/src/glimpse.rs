@@ -1,0 +1,47 @@
+//! A fact as far as those look who read very many: to index them, to tell an agent of them.
+//!
+//! Invariant: nothing is built but what is asked for. Content stays as it lies, and a field that is not there is empty; what
+//! cannot be read at all is a fact of a newer daemon, or a lost one, and is passed over by whoever reads.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use vibes_protocol::model::{Seq, TurnOutcome};
+
+/// A fact.
+#[derive(Deserialize)]
+pub(crate) struct Glimpse<'a> {
+    #[serde(borrow)]
+    pub(crate) kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(crate) update: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) permission: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) agent: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(crate) cwd: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) input_seq: Seq,
+    #[serde(default)]
+    pub(crate) turn: u64,
+    #[serde(default)]
+    pub(crate) outcome: Option<TurnOutcome>,
+    #[serde(borrow, default)]
+    pub(crate) error: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(crate) text: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(crate) source: Option<Cow<'a, str>>,
+}
+
+/// What an agent sent, as it lies in a fact.
+#[derive(Deserialize)]
+pub(crate) struct Update<'a> {
+    #[serde(borrow, rename = "sessionUpdate", default)]
+    pub(crate) kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(crate) content: Option<&'a RawValue>,
+}

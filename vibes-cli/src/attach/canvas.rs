@@ -78,12 +78,15 @@ impl Canvas {
             self.repaint(picture.rows.len(), &mut out);
         } else {
             up(self.shown.cursor.0, &mut out);
-            if !above.is_empty() {
-                out.push_str("\x1b[J");
-                for line in above.lines() {
-                    out.push_str(line);
-                    out.push_str("\r\n");
+            for line in above.lines() {
+                // Written over what stands there: where a terminal knows no marks, nothing is blank in between. One that
+                // wraps ends in a row that cannot be told, and may end where erasing would take its last character.
+                let wraps = columns(line) >= self.columns;
+                if wraps {
+                    out.push_str("\x1b[J");
                 }
+                out.push_str(line);
+                out.push_str(if wraps { "\r\n" } else { "\x1b[K\r\n" });
             }
         }
         let fresh = torn || !above.is_empty();
@@ -92,9 +95,12 @@ impl Canvas {
                 out.push_str("\r\n");
             }
             if fresh || self.shown.rows.get(at) != Some(row) {
-                out.push_str("\x1b[K");
                 out.push_str(row);
+                out.push_str("\x1b[K");
             }
+        }
+        if fresh {
+            out.push_str("\x1b[J");
         }
         let last = picture.rows.len().saturating_sub(1);
         let mut at = last;
@@ -163,8 +169,20 @@ mod tests {
         let bytes = canvas.draw("", picture(&["one", "TWO"], (1, 3))).unwrap();
         assert!(!bytes.contains("one") && bytes.contains("TWO"), "{bytes:?}");
         let bytes = canvas.draw("more\n", picture(&["one", "TWO"], (1, 3))).unwrap();
-        assert!(bytes.contains("more\r\n") && bytes.contains("one"), "{bytes:?}");
+        assert!(bytes.contains("more\x1b[K\r\n") && bytes.contains("one"), "{bytes:?}");
         assert_eq!(bytes.matches("2026").count(), 2);
+    }
+
+    #[test]
+    fn nothing_is_blank_before_what_comes_in_its_place() {
+        let mut canvas = Canvas::new((20, 10));
+        canvas.draw("", picture(&["one", "two", "three"], (1, 3)));
+        let bytes = canvas.draw("more\n", picture(&["one", "two"], (1, 3))).unwrap();
+        let at = |part: &str| bytes.find(part).unwrap_or_else(|| panic!("{part:?} in {bytes:?}"));
+        assert!(at("more\x1b[K") < at("one\x1b[K") && at("two\x1b[K") < at("\x1b[J"), "{bytes:?}");
+        // What fills the last column leaves the cursor on it.
+        let bytes = canvas.draw("12345678901234567890\n", picture(&["one"], (0, 0))).unwrap();
+        assert!(bytes.contains("\x1b[J12345678901234567890\r\n"), "{bytes:?}");
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub(crate) struct Conversation {
     pieces: Vec<Piece>,
 }
 
+/// How many rows of a terminal a note takes at most: what it says of a rule or a branch is not cut on a phone.
+const NOTE: usize = 3;
+
 impl Conversation {
     /// A fold that has seen nothing.
     pub(crate) fn new(style: Style) -> Self {
@@ -267,9 +270,16 @@ impl Conversation {
 
     /// A line of ours in the background.
     fn note(&mut self, words: &str) {
-        let words = keep_start(&sanitize::line(words), self.style.width.saturating_sub(2));
-        let line = self.style.paint.dim(&format!("· {words}"));
-        self.whole(line);
+        let (width, clean) = (self.style.width.saturating_sub(2), sanitize::line(words).into_owned());
+        let mut lines = if self.style.terminal { super::wrap(&clean, width) } else { vec![clean] };
+        if lines.len() > NOTE {
+            let rest = lines.split_off(NOTE - 1).join(" ");
+            lines.push(keep_start(&rest, width));
+        }
+        for (at, line) in lines.iter().enumerate() {
+            let mark = if at == 0 { '·' } else { ' ' };
+            self.whole(self.style.paint.dim(&format!("{mark} {line}")));
+        }
     }
 
     fn whole(&mut self, line: String) {

@@ -1,6 +1,7 @@
 //! The fold of records, kind by kind, and whole transcripts.
 
 use super::*;
+use crate::render::columns;
 use serde_json::json;
 
 fn conversation(agent: &str, terminal: bool) -> Conversation {
@@ -45,6 +46,27 @@ fn one(value: Value) -> String {
 }
 
 const BY: &str = "00000000-0000-4000-8000-000000000001";
+
+#[test]
+fn who_and_how_come_below_a_prompt_that_leaves_them_no_room() {
+    let by = json!({"client_id": BY, "label": "bob@box"});
+    let text = "a prompt that takes the whole row";
+    let asked =
+        json!({"kind": "input", "content": [{"type": "text", "text": text}], "by": by, "queued": true});
+    assert_eq!(one(asked), format!("> {text}\n  (bob@box)  (queued)\n"));
+}
+
+#[test]
+fn a_note_is_wrapped_and_cut_after_its_third_row() {
+    let added = |path: &str| json!({"kind": "context_added", "turn": 1, "source": "person", "text": path, "turns": 0, "left_out": 0});
+    assert_eq!(
+        one(added("the branch is old")),
+        "· additional context for the agent: the\n  branch is old (17 B)\n"
+    );
+    let long = one(added(&"many words ".repeat(40)));
+    assert_eq!(long.lines().count(), 3, "{long}");
+    assert!(long.ends_with("…\n") && long.lines().all(|line| columns(line) <= 40), "{long}");
+}
 
 #[test]
 fn each_kind_has_its_line() {

@@ -5,7 +5,7 @@
 use super::{Conversation, words_of, words_of_block};
 use crate::render::list::money;
 use crate::render::markdown::Markdown;
-use crate::render::{count, short, wrap};
+use crate::render::{columns, count, short, wrap};
 use crate::sanitize;
 use vibes_protocol::model::fact::{
     Actor, AgentWaits, BudgetSpent, ContextAdded, ContextSource, Created, Input, OptionDropped,
@@ -47,9 +47,17 @@ impl Conversation {
             lines = lines.iter().flat_map(|line| wrap(line, width)).collect();
         }
         let last = lines.len().saturating_sub(1);
+        // Who and how come behind the words where there is room, and below them where there is none.
+        let below = self.style.terminal
+            && lines.last().is_some_and(|line| columns(line) + columns(&tail) > width.max(1));
         for (at, line) in lines.iter().enumerate() {
-            let tail = if at == last { paint.dim(&tail) } else { String::new() };
+            let tail = if at == last && !below { paint.dim(&tail) } else { String::new() };
             self.whole(format!("{} {}{tail}", paint.green(">"), paint.bold(line)));
+        }
+        if below {
+            for line in wrap(tail.trim_start(), width) {
+                self.whole(format!("  {}", paint.dim(&line)));
+            }
         }
     }
 

@@ -9,7 +9,8 @@ performed one per call of the model, in order; after the last one a closing text
   [[run: COMMAND]]          call the agent's shell tool, outside of its sandbox where it has one: the agent asks a person
   [[call: NAME: {JSON}]]    call a tool by its name
   [[think: TEXT]]           think first (Messages API)
-  [[stream: N]]             say N numbered words
+  [[stream: N]]             say N numbered words, as fast as can be
+  [[stream: N after MS every MS]]  the same at the pace of a model: think first, then wait between words (milliseconds)
   [[until: PATH]]           say numbered words until a file exists
   [[fail: STATUS]]          answer with an HTTP error
   [[fail: STATUS until PATH]]  the same, until a file exists
@@ -136,8 +137,12 @@ def words(prompt, results, tools):
         return
     for kind, argument in steps:
         if kind == "stream":
-            for number in range(int(argument)):
+            count, *pace = argument.split()
+            pace = dict(zip(pace[::2], (int(number) / 1000 for number in pace[1::2])))
+            time.sleep(pace.get("after", 0))
+            for number in range(int(count)):
                 yield "w%d " % number
+                time.sleep(pace.get("every", 0))
         elif kind == "until":
             for number in itertools.count():
                 if pathlib.Path(argument).exists():

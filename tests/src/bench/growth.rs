@@ -64,11 +64,7 @@ pub fn measure(plan: &Plan, report: &mut Report) {
 fn multiply(env: &TestEnv, session: &str, size: usize) {
     let mut store = Connection::open(env.state().store()).expect("the store can be opened");
     let tx = store.transaction().expect("nobody else writes");
-    let (no, body): (i64, String) = tx
-        .query_row("SELECT no, body FROM session WHERE id = ?1", [session], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .expect("the session is stored");
+    let (no, body) = stage::stored(&tx, session);
     // What measured the latency meanwhile lies there too, with another number of records.
     let like_it = "SELECT count(*) FROM session WHERE head = (SELECT head FROM session WHERE no = ?1)";
     let count: i64 = tx.query_row(like_it, [no], |row| row.get(0)).expect("it can be counted");

@@ -186,11 +186,7 @@ fn facts(dice: &mut Dice, words: &[String], place: u64) -> Vec<Value> {
 fn fill(env: &TestEnv, session: &str, sessions: u64, words: &[String]) {
     let mut store = Connection::open(env.state().store()).expect("the store can be opened");
     let tx = store.transaction().expect("nobody else writes");
-    let (no, body): (i64, String) = tx
-        .query_row("SELECT no, body FROM session WHERE id = ?1", [session], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .expect("the session is stored");
+    let (no, body) = stage::stored(&tx, session);
     let mut dice = Dice::new(1);
     for n in 0..sessions {
         let id = uuid::Uuid::new_v4().to_string();

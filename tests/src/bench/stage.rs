@@ -31,6 +31,15 @@ pub fn started() -> TestEnv {
     env
 }
 
+/// The number and the state of a session that lies in a store, for who writes others like it.
+pub fn stored(store: &rusqlite::Connection, session: &str) -> (i64, String) {
+    store
+        .query_row("SELECT no, body FROM session WHERE id = ?1", [session], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .expect("the session is stored")
+}
+
 /// Sessions whose agents are ready and idle.
 pub fn sessions(env: &TestEnv, control: &mut Wire, count: usize) -> Vec<String> {
     let mut ids = Vec::new();

@@ -60,8 +60,8 @@ pub fn conversation(agent: &'static Agent) {
     assert_eq!(told, expected, "the agent remembers all of it once");
 }
 
-/// The daemon is replaced, and its agents are stopped with it while a command runs: by then nothing of them lives, and what
-/// comes next goes to an agent of the next daemon that remembers.
+/// The daemon is replaced by a newer one, and its agents are stopped with it while a command runs: by then nothing of them lives, and
+/// what comes next goes to an agent of the next daemon that remembers. The store that it finds is one of the first version.
 pub fn replaced(agent: &'static Agent) {
     let Some(real) = Real::started(agent) else { return };
     let mut ada = real.client();
@@ -72,6 +72,7 @@ pub fn replaced(agent: &'static Agent) {
     ada.wait_closed();
     let left = of_agent(&real);
     assert!(left.is_empty(), "alive after the stop: {left:#?}");
+    real.env.as_of_schema(1);
     real.env.daemon();
     let mut ada = real.client();
     ada.subscribe(&session, 0, "writer");

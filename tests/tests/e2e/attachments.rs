@@ -135,9 +135,13 @@ fn an_attachment_is_kept_once_and_goes_with_the_last_session_that_uses_it() {
     let env = seeing();
     let (file, bytes) = large(&env);
     let mut ada = env.client("ada");
-    let sessions: Vec<String> = (0..2)
-        .map(|_| env.vibes(&["run", "seeing", "-d", "--attach", &file, "say seen"]).ok().line().to_owned())
-        .collect();
+    let begun = |_| {
+        let session =
+            env.vibes(&["run", "seeing", "-d", "--attach", &file, "say seen"]).ok().line().to_owned();
+        env.vibes(&["wait", &session]).ok();
+        session
+    };
+    let sessions: Vec<String> = (0..2).map(begun).collect();
     for session in &sessions {
         env.vibes(&["send", session, "--wait", "--attach", &file, "say again"]).ok();
         let whole = last_prompt(&env);

@@ -105,6 +105,10 @@ fn forgets(point: Point) {
                 (hook.came_by().is_some() || env.files_with(&[SECRET]).is_empty()).then_some(())
             });
         }
+        if hit > 1 && hook.came_by().is_none() {
+            // Secret words are gone, but other work may be left: one that is stopped comes by no more.
+            drop(env.vibes(&["daemon", "stop"]));
+        }
         let came_by = hit == 1 || hook.came_by().is_some();
         env.daemon();
         let mut bob = env.client("bob");

@@ -11,6 +11,29 @@ pub const MAX_DAEMON_LINE: usize = 16 * 1024 * 1024;
 /// How much room an empty buffer keeps, in bytes.
 const KEPT: usize = 64 * 1024;
 
+/// How many bytes of a text fit into a client's line as a JSON string beside everything else, up to `most` and never
+/// through the middle of a character.
+pub fn piece(text: &str, most: usize) -> usize {
+    /// A line without what is around the text.
+    const ROOM: usize = MAX_CLIENT_LINE - 512;
+    let mut end = text.floor_char_boundary(most.min(text.len()));
+    // As JSON a character may be six.
+    while size_in_json(&text[..end]) > ROOM {
+        end = text.floor_char_boundary(end / 2);
+    }
+    end
+}
+
+fn size_in_json(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
 /// What [`LineBuffer::next_line`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {

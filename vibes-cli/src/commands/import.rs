@@ -232,13 +232,7 @@ impl Import {
 
     /// Sends as much as fits into a line.
     fn send(&mut self, daemon: &mut Daemon) -> Outcome<Option<Done>> {
-        /// A line to the daemon, without what is around the text.
-        const ROOM: usize = vibes_protocol::codec::MAX_CLIENT_LINE - 512;
-        let mut end = self.text.floor_char_boundary(PIECE.min(self.text.len()));
-        // As JSON a character may be six.
-        while size_in_json(&self.text[..end]) > ROOM {
-            end = self.text.floor_char_boundary(end / 2);
-        }
+        let end = vibes_protocol::codec::piece(&self.text, PIECE);
         let rest = self.text.split_off(end);
         let piece = std::mem::replace(&mut self.text, rest);
         Ok(step(daemon, self.wish(ImportStep::Append, Some(piece)))?.1)
@@ -263,16 +257,6 @@ impl Import {
     fn abort(&self, daemon: &mut Daemon) {
         let _ = step(daemon, self.wish(ImportStep::Abort, None));
     }
-}
-
-fn size_in_json(text: &str) -> usize {
-    text.bytes()
-        .map(|byte| match byte {
-            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
-            0..0x20 => 6,
-            _ => 1,
-        })
-        .sum()
 }
 
 type Step = (Option<String>, Option<Done>);

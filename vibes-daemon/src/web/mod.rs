@@ -6,9 +6,11 @@
 
 pub mod access;
 pub mod agents;
+pub mod archive;
 pub mod assets;
 pub mod audit;
 pub mod auth;
+pub mod blob;
 pub mod events;
 pub mod frames;
 pub mod openapi;

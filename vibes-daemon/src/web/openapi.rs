@@ -4,8 +4,9 @@
 //! the route stands for, without what the path and the query say already.
 
 use super::{
+    archive, blob,
     routes::{self, Ask},
-    table::{Does, Kind, ROUTES, Route, Verb},
+    table::{self, Does, Kind, ROUTES, Route, Verb},
 };
 use axum::{body::Body, http::Response};
 use serde_json::{Map, Value, json};
@@ -105,7 +106,7 @@ fn verb(verb: Verb) -> &'static str {
 }
 
 /// Names of what stands in the path.
-fn in_path(route: &Route) -> impl Iterator<Item = &'static str> {
+pub fn in_path(route: &Route) -> impl Iterator<Item = &'static str> {
     route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
@@ -113,13 +114,10 @@ fn in_path(route: &Route) -> impl Iterator<Item = &'static str> {
 fn body(route: &Route, request: &Value) -> Value {
     let mut body = request.clone();
     let mut elsewhere: BTreeSet<&str> = BTreeSet::from(["type", "request_id"]);
-    for name in in_path(route) {
-        elsewhere.insert(match name {
-            "id" => "session_id",
-            "token_id" => "id",
-            name => name,
-        });
+    if let Does::Asks(request) = route.does {
+        elsewhere.extend(in_path(route).map(|name| table::field(request, name).0));
     }
+    elsewhere.extend(in_path(route).filter(|name| *name == "id").map(|_| "session_id"));
     elsewhere.extend(route.query.iter().map(|param| param.name));
     if let Some(properties) = body["properties"].as_object_mut() {
         properties.retain(|name, _| !elsewhere.contains(name.as_str()));
@@ -150,7 +148,8 @@ fn renamed(schema: Value, suffix: &str) -> Value {
 fn operation(route: &Route, body: Option<Value>, wanted: &Value) -> Value {
     let path = in_path(route).map(|name| {
         let schema = match name {
-            "input_seq" => json!({"type": "integer", "minimum": 0}),
+            "input_seq" | "memory_id" => json!({"type": "integer", "minimum": 0}),
+            "sha256" => json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
             _ => json!({"type": "string", "minLength": 1}),
         };
         json!({"name": name, "in": "path", "required": true, "schema": schema})
@@ -183,6 +182,11 @@ fn operation(route: &Route, body: Option<Value>, wanted: &Value) -> Value {
     let done = |content: Value| json!({"description": route.about, "content": content});
     let mut responses = match route.answers {
         "EventStream" => json!({"200": done(json!({"text/event-stream": {"schema": {"type": "string"}}}))}),
+        "Archive" => json!({"200": done(json!({archive::LINES: {"schema": {"type": "string"}}}))}),
+        "Blob" => {
+            let kinds = blob::KINDS.iter().map(|kind| ((*kind).to_owned(), json!({})));
+            json!({"200": done(Value::Object(kinds.collect()))})
+        }
         "WebSocket" => json!({"101": {"description": "It is a WebSocket from here on."}}),
         "PromptResult" => json!({"200": done(json_of("PromptResult")), "202": done(json_of("PromptResult"))}),
         "SessionCreatedMessage" | "TokenCreatedMessage" => json!({"201": done(json_of(route.answers))}),
@@ -210,6 +214,10 @@ fn operation(route: &Route, body: Option<Value>, wanted: &Value) -> Value {
             operation["requestBody"] =
                 json!({"required": required, "content": {"application/json": {"schema": body}}});
         }
+    }
+    if route.answers == "Imports" {
+        let lines = json!({"schema": {"type": "string", "description": "Heads and records, a line each."}});
+        operation["requestBody"] = json!({"required": true, "content": {archive::LINES: lines}});
     }
     if matches!(route.does, Does::Open(_)) {
         operation["security"] = json!([]);
@@ -255,13 +263,7 @@ mod tests {
             assert!(!known.is_empty(), "{kind} is no request");
             let in_query = route.query.iter().map(|param| param.name);
             for name in in_path(route).chain(in_query) {
-                let field = if name == "token_id" || name == "id" && !known.contains("session_id") {
-                    "id"
-                } else if name == "id" {
-                    "session_id"
-                } else {
-                    name
-                };
+                let field = table::field(kind, name).0;
                 assert!(known.contains(field), "{kind} has no {field}");
             }
         }

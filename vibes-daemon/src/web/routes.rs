@@ -6,7 +6,7 @@ use super::{
     Door, assets, no_route, openapi,
     problem::Problem,
     seen::Seen,
-    table::{Does, Kind, ROUTES, Route, Verb},
+    table::{self, Does, Kind, ROUTES, Route, Verb},
     tokens::Guest,
     wall,
 };
@@ -30,6 +30,8 @@ const BODY: Duration = Duration::from_secs(15);
 pub struct Ask {
     /// The listener.
     pub door: Arc<Door>,
+    /// Which one.
+    pub route: &'static Route,
     /// Who it is, where that is known.
     pub guest: Option<Arc<Guest>>,
     /// What was seen of the other end.
@@ -53,6 +55,18 @@ impl Ask {
     /// Who it is; the router has seen to it that somebody is.
     pub fn guest(&self) -> Result<Arc<Guest>, Problem> {
         self.guest.clone().ok_or_else(Problem::unauthorized)
+    }
+
+    /// What stands in the query, as the route says that it is written.
+    pub fn parameters(&self) -> Result<Map<String, Value>, Problem> {
+        let known = |name: &str| self.route.query.iter().find(|param| param.name == name);
+        let read = |(name, text): &(String, String)| {
+            let param = known(name)?;
+            let read = value(param.kind, text);
+            let bad = |why| Problem::new(ErrorCode::BadRequest, format!("{name}: {why}"));
+            Some(read.map(|value| (name.clone(), value)).map_err(bad))
+        };
+        self.query.iter().filter_map(read).collect()
     }
 
     /// The body as JSON: an object, or nothing.
@@ -136,7 +150,7 @@ async fn try_enter(
         Does::Asks(_) => None,
     };
     let query = query(route, &parts.uri).map_err(bad)?;
-    let mut ask = Ask { door, guest, seen, parts, path, query, body };
+    let mut ask = Ask { door, route, guest, seen, parts, path, query, body };
     let Does::Asks(kind) = route.does else {
         let Some(handler) = handler else { return Err(no_route()) };
         return Ok(handler(ask).await);
@@ -181,26 +195,28 @@ fn query(route: &Route, uri: &Uri) -> Result<Vec<(String, String)>, String> {
     Ok(pairs)
 }
 
+/// What stands in the path, as fields of a request.
+fn in_path<'a>(
+    route: &'static Route,
+    request: &'a str,
+    ask: &'a Ask,
+) -> impl Iterator<Item = (&'static str, Kind, &'a str)> {
+    openapi::in_path(route).filter_map(move |name| {
+        let (field, kind) = table::field(request, name);
+        Some((field, kind, ask.path.get(name)?.as_str()))
+    })
+}
+
 /// The request of the wire that a route stands for.
-async fn request_of(route: &Route, kind: &str, ask: &mut Ask) -> Result<Value, Problem> {
+async fn request_of(route: &'static Route, kind: &str, ask: &mut Ask) -> Result<Value, Problem> {
     let bad = |message: String| Problem::new(ErrorCode::BadRequest, message);
     let mut fields = ask.json().await?;
     fields.shift_remove("request_id");
     let known = openapi::fields(kind);
-    for (name, text) in &ask.query {
-        let Some(param) = route.query.iter().find(|param| param.name == name) else { continue };
-        fields.insert(name.clone(), value(param.kind, text).map_err(|why| bad(format!("{name}: {why}")))?);
-    }
-    for (name, text) in &ask.path {
-        let (name, value) = match name.as_str() {
-            "id" => ("session_id", Value::from(text.as_str())),
-            "token_id" => ("id", Value::from(text.as_str())),
-            "input_seq" => {
-                ("input_seq", value(Kind::Number, text).map_err(|why| bad(format!("input_seq: {why}")))?)
-            }
-            other => (other, Value::from(text.as_str())),
-        };
-        fields.insert(name.to_owned(), value);
+    fields.extend(ask.parameters()?);
+    for (field, kind, text) in in_path(route, kind, ask) {
+        let one = value(kind, text).map_err(|why| bad(format!("{field}: {why}")))?;
+        fields.insert(field.to_owned(), if field == "ids" { Value::from(vec![one]) } else { one });
     }
     let header = |name: &str| ask.parts.headers.get(name).and_then(|value| value.to_str().ok());
     if let (true, Some(key)) = (known.contains("idempotency_key"), header("idempotency-key")) {

@@ -3,7 +3,7 @@
 //! Invariant: this is the only list of routes; the router, the description of the API and the tests of the wall come
 //! from it. A route is a request of the wire in other clothes, unless it says otherwise.
 
-use super::{agents, auth, events, openapi, prompt, routes::Ask, socket};
+use super::{agents, archive, auth, blob, events, openapi, prompt, routes::Ask, socket};
 use axum::{body::Body, http::Response};
 use std::pin::Pin;
 
@@ -118,6 +118,18 @@ const fn other(
 use Verb::{Delete, Get, Patch, Post};
 
 const LIMIT: Param = number("limit", "At most so many.");
+
+/// The field of a request that something in the path is, and how it is written there.
+pub fn field(request: &str, in_path: &'static str) -> (&'static str, Kind) {
+    match (in_path, request) {
+        ("id", _) => ("session_id", Kind::Text),
+        ("token_id", _) => ("id", Kind::Text),
+        ("memory_id", "remove_memories") => ("ids", Kind::Number),
+        ("memory_id", _) => ("id", Kind::Number),
+        ("input_seq", _) => ("input_seq", Kind::Number),
+        (other, _) => (other, Kind::Text),
+    }
+}
 
 /// All of them.
 pub const ROUTES: &[Route] = &[
@@ -331,6 +343,34 @@ pub const ROUTES: &[Route] = &[
         "OkMessage",
         "Take a rule of the session away.",
     ),
+    other(
+        Get,
+        "/v1/sessions/{id}/export",
+        Does::Other(archive::export),
+        &[
+            number("after", "The record after which it begins."),
+            number("to", "The record that it ends with."),
+            flag("raw", "What looks like a secret too."),
+        ],
+        "Archive",
+        "The session as an archive: a head, and then a record in each line.",
+    ),
+    other(
+        Get,
+        "/v1/sessions/{id}/blobs/{sha256}",
+        Does::Other(blob::get),
+        &[],
+        "Blob",
+        "What is attached to a prompt, by its hash; to be saved, not to be shown.",
+    ),
+    other(
+        Post,
+        "/v1/import",
+        Does::Other(archive::import),
+        &[],
+        "Imports",
+        "Take in archives of sessions, as lines.",
+    ),
     asks(
         Post,
         "/v1/sessions/{id}/worktree",
@@ -396,6 +436,36 @@ pub const ROUTES: &[Route] = &[
         "RulesTestedMessage",
         "Say what a file of rules would have answered.",
     ),
+    asks(Get, "/v1/templates", "list_templates", &[], "TemplatesMessage", "Templates of sessions."),
+    asks(Post, "/v1/templates", "save_template", &[], "TemplateMessage", "Save a template."),
+    asks(Get, "/v1/templates/{name}", "get_template", &[], "TemplateMessage", "A template, and its text."),
+    asks(Delete, "/v1/templates/{name}", "remove_template", &[], "OkMessage", "Remove a template."),
+    asks(
+        Get,
+        "/v1/memories",
+        "search_memories",
+        &[
+            text("query", "Words that they have."),
+            text("category", "Only of this category."),
+            words("tags", "Only those with these tags."),
+            LIMIT,
+            number("offset", "How many are passed over."),
+        ],
+        "MemoriesMessage",
+        "What is remembered.",
+    ),
+    asks(Post, "/v1/memories", "add_memory", &[], "MemoryMessage", "Remember something."),
+    asks(
+        Post,
+        "/v1/memories/command",
+        "memory_command",
+        &[],
+        "MemoryDoneMessage",
+        "Do what a line says about memories.",
+    ),
+    asks(Get, "/v1/memories/{memory_id}", "get_memory", &[], "MemoryMessage", "A memory."),
+    asks(Patch, "/v1/memories/{memory_id}", "edit_memory", &[], "MemoryMessage", "Change a memory."),
+    asks(Delete, "/v1/memories/{memory_id}", "remove_memories", &[], "OkMessage", "Forget a memory."),
     asks(Get, "/v1/tokens", "list_tokens", &[], "TokensMessage", "Tokens."),
     asks(Post, "/v1/tokens", "create_token", &[], "TokenCreatedMessage", "Make a token."),
     asks(Delete, "/v1/tokens/{token_id}", "revoke_token", &[], "OkMessage", "Take a token back."),

@@ -1,5 +1,7 @@
 //! The web: its wall, its tokens, its routes, its socket.
 
+mod archive;
+mod roles;
 mod routes;
 mod socket;
 mod tokens;

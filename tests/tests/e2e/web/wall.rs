@@ -13,7 +13,7 @@ fn routes(site: &Site) -> Vec<(String, String)> {
     let mut found = vec![("GET".to_owned(), "/".to_owned()), ("GET".to_owned(), "/v1/none".to_owned())];
     for (path, operations) in document["paths"].as_object().expect("there are paths") {
         let mut path = path.clone();
-        for name in ["id", "permission_id", "input_seq", "name", "token_id"] {
+        for name in ["id", "permission_id", "input_seq", "name", "token_id", "memory_id", "sha256"] {
             path = path.replace(&format!("{{{name}}}"), "7");
         }
         assert!(!path.contains('{'), "{path}");

@@ -46,7 +46,7 @@ export class House {
     house.work = join(house.home, "work");
     mkdirSync(join(house.home, ".config/vibes"), { recursive: true });
     mkdirSync(house.work, { recursive: true });
-    writeFileSync(join(house.home, ".config/vibes/config.toml"), `[agents.fake]\ncommand = ["${join(bin, "fake-agent")}"]\n[agents.actor]\nname = "Actor"\ncommand = ["node", "${join(root, "web-ui/e2e/actor.mjs")}"]\n`);
+    writeFileSync(join(house.home, ".config/vibes/config.toml"), `[agents.fake]\ncommand = ["${join(bin, "fake-agent")}"]\n[agents.actor]\nname = "Actor"\ncommand = ["node", "${join(root, "web-ui/e2e/actor.mjs")}"]\n[agents.asker]\nname = "Asker"\ndialect = "claude"\ncommand = ["${join(root, "web-ui/e2e/asker.mjs")}"]\n`);
     house.port = await freePort();
     house.contexts = [];
     house.errors = [];

@@ -1,7 +1,8 @@
 // What the page must survive, in a real browser against the real daemon with its own agents.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { closeBrowser, House, open, PATIENCE, until } from "./house.mjs";
 
@@ -130,6 +131,116 @@ describe("the page", () => {
     await page.context().setOffline(false);
     await until(page, () => /N#299 /.test(document.querySelector(".rows").innerText));
     assert.deepEqual(await numbers(page, "N"), whole(300));
+  });
+
+  it("sends the answers to all parts of a question together, as a choice, several, and words", async (house) => {
+    const questions = [
+      { question: "Which colour?", header: "Look", multiSelect: false, options: [{ label: "Red", description: "warm" }, { label: "Blue", description: "cold" }] },
+      { question: "Which days?", header: "When", multiSelect: true, options: [{ label: "Monday" }, { label: "Friday" }, { label: "Sunday" }] },
+      { question: "And why?", header: "Why", multiSelect: false, options: [{ label: "No reason" }] },
+    ];
+    const id = await house.session("parts", "asker", JSON.stringify({ questions }));
+    const page = await house.page();
+    await open(page, id);
+    const form = page.locator(".dock .questions");
+    await form.waitFor();
+    const send = form.locator('button[type="submit"]');
+    assert.ok(await send.isDisabled(), "nothing is answered yet");
+    await page.evaluate(() => document.activeElement.blur());
+    await page.waitForTimeout(450);
+    await page.keyboard.press("a"); // no key answers what has several parts
+    await form.getByLabel("Red").check();
+    await form.getByLabel("Blue").check();
+    await form.getByLabel("Monday").check();
+    await form.getByLabel("Sunday").check();
+    assert.ok(await send.isDisabled(), "one part has no answer");
+    await form.getByLabel("Other words for: And why?").fill("because <b>I</b> say so");
+    await send.click();
+    await form.waitFor({ state: "detached" });
+    await until(page, () => /allow: /.test(document.querySelector(".is-message")?.innerText ?? ""));
+    const told = JSON.parse(/allow: (\{.*\})/.exec(await words(page))[1]);
+    assert.deepEqual(told, { "Which colour?": "Blue", "Which days?": "Monday, Sunday", "And why?": "because <b>I</b> say so" });
+  });
+
+  it("starts a session from a template, with its places filled", async (house) => {
+    await house.session("seed", "shell", "true", "--mode", "auto");
+    const file = join(house.dir, "greet.toml");
+    writeFileSync(file, `agent = "shell"\ndescription = "Greets"\nmode = "auto"\ncwd = "${house.work}"\nprompt = "echo to-{who}: {prompt}"\n`);
+    await house.vibes("template", "save", "greet", file);
+    const page = await house.page();
+    await page.locator('a.session:has-text("seed")').waitFor();
+    await page.evaluate(() => document.activeElement.blur());
+    await page.keyboard.press("n");
+    const form = page.locator("dialog form");
+    await form.getByLabel("Template").selectOption("greet");
+    assert.ok(await form.locator('input[value="shell"]').isChecked());
+    assert.equal(await form.getByLabel("Directory").inputValue(), house.work);
+    await form.getByLabel("who", { exact: true }).fill("Ada");
+    await form.getByLabel("prompt, in its place").fill("hello");
+    await form.locator('button[type="submit"]').click();
+    await until(page, () => /to-Ada: hello/.test(document.querySelector(".is-message")?.innerText ?? ""));
+    const made = JSON.parse(await house.vibes("ls", "--json"));
+    const list = Array.isArray(made) ? made : made.sessions;
+    assert.ok(list.some((session) => session.description === "Greets" && session.metadata?.template === "greet"), JSON.stringify(list));
+  });
+
+  it("puts rules in force that were checked, and no others", async (house) => {
+    if (house.bridged) return;
+    const page = await house.page();
+    await page.evaluate(() => (location.hash = "#/settings"));
+    await page.locator('.rules button:has-text("Write rules")').click();
+    const box = page.locator(".rules textarea");
+    const apply = page.locator('.rules button:has-text("Put in force")');
+    assert.ok(await apply.isDisabled(), "unchecked");
+    await box.fill("[[rule]\nbroken");
+    await page.locator('.rules button:has-text("Check")').click();
+    await page.locator(".rules .error-text").waitFor();
+    assert.ok(await apply.isDisabled(), "wrong");
+    await box.fill('version = 1\nscope = "all"\n[[rule]]\nname = "echo"\ndecision = "allow"\nagent = "shell"\ntool = "execute"\nany_command = true\n');
+    assert.ok(await apply.isDisabled(), "another text than the one that was checked");
+    await page.locator('.rules button:has-text("Check")').click();
+    await page.locator('.rules p[role="status"]').waitFor();
+    assert.equal(await page.locator(".rules .error-text").count(), 0, await page.locator(".rules").innerText());
+    await apply.click();
+    await page.locator(".rules details").waitFor();
+    const id = await house.session("ruled", "shell", "echo by-the-rule");
+    await house.vibes("wait", id, "--until", "idle");
+    await page.locator(".rules summary").click();
+    await page.locator('.rules button:has-text("Edit")').click();
+    assert.match(await box.inputValue(), /any_command/);
+  });
+
+  it("notifies of a question while the page is not in front, by name and without an agent's words", async (house) => {
+    const page = await house.page();
+    await page.context().grantPermissions(["notifications"]);
+    await page.evaluate(() => {
+      localStorage.setItem("vibes.notify", "on");
+      window.notes = [];
+      const Real = window.Notification;
+      window.Notification = class extends Real {
+        constructor(title, options) {
+          super(title, options);
+          window.notes.push({ title, body: options.body, tag: options.tag });
+        }
+      };
+    });
+    assert.equal(await page.evaluate(() => Notification.permission), "granted");
+    const hide = (hidden) => page.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (hidden ? "hidden" : "visible") });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+    const first = await house.session("front", "shell", "echo seen-anyway");
+    await page.locator(`a.session[href="#/s/${first}"]`).waitFor();
+    await until(page, () => /^\(1\)/.test(document.title));
+    assert.deepEqual(await page.evaluate(() => window.notes), [], "who looks at the page needs none");
+    await hide(true);
+    const id = await house.session("behind", "shell", "echo a-secret-word");
+    await until(page, () => window.notes.length > 0);
+    const notes = await page.evaluate(() => window.notes);
+    assert.deepEqual(notes.map((note) => [note.title, note.tag]), [["behind needs you", id]]);
+    assert.ok(!JSON.stringify(notes).includes("secret-word"));
+    await hide(false);
   });
 
   it("keeps ten sessions live, and each draft and place", async (house) => {

@@ -20,6 +20,7 @@ export type SessionInfo = Omit<wire.SessionInfo, "metadata" | "options" | "offer
   metadata: JsonObject; options: JsonObject; offers: { [option: string]: Offer[] }; pending_permissions: Permission[];
 };
 export type Approval = Omit<wire.Approval, "permission"> & { permission: Permission };
+export type TemplateInfo = wire.TemplateInfo;
 export type Turn = wire.TurnInfo;
 export type CostRow = wire.CostSum;
 export type Token = wire.TokenInfo;
@@ -76,6 +77,7 @@ export interface Answers {
   get_costs: wire.CostsMessage;
   list_approvals: { approvals: Approval[] };
   get_rules: wire.RulesMessage;
+  list_templates: wire.TemplatesMessage;
   daemon_status: wire.DaemonStatusMessage;
   list_tokens: wire.TokensMessage;
   create_token: wire.TokenCreatedMessage;

@@ -238,8 +238,8 @@ fn value(kind: Kind, text: &str) -> Result<Value, String> {
             text.parse::<u64>().map(Value::from).map_err(|_| "a whole number is expected".to_owned())
         }
         Kind::Flag => match text {
-            "true" | "1" | "" => Ok(true.into()),
-            "false" | "0" => Ok(false.into()),
+            "true" => Ok(true.into()),
+            "false" => Ok(false.into()),
             _ => Err("true or false is expected".to_owned()),
         },
         Kind::Words => Ok(text.split(',').filter(|word| !word.is_empty()).map(Value::from).collect()),

@@ -11,7 +11,7 @@ import type { Outgoing } from "./model";
 
 export interface NewSession {
   agent: string; cwd: string; name?: string; prompt?: string | Block[]; options?: { [id: string]: string }; worktree?: string;
-  description?: string; orphan_policy?: OrphanPolicy;
+  description?: string; orphan_policy?: OrphanPolicy; template?: string; values?: { [place: string]: string };
 }
 
 export class Actions {
@@ -53,7 +53,7 @@ export class Actions {
     }
   }
 
-  async answer(session: string, permission: Permission, how: { option_id: string }, message?: string): Promise<void> {
+  async answer(session: string, permission: Permission, how: { option_id: string; answers?: { [question: string]: string | string[] } }, message?: string): Promise<void> {
     const { permission_id, hash } = permission;
     if (this.hub.store.get().answering.has(permission_id)) return;
     this.hub.store.set((state) => ({ answering: new Set([...state.answering, permission_id]) }));

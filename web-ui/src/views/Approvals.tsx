@@ -10,6 +10,7 @@ import type { FileChange, Json, JsonObject, Permission, PermissionOption, Sessio
 import { Icon } from "../ui/Icon";
 import { useNow } from "../ui/clock";
 import { shortPath, span, visible } from "../ui/text";
+import { answering, Questions } from "./Questions";
 import { jsonText } from "./rows";
 
 const Diff = lazy(() => import("./Diff"));
@@ -36,7 +37,9 @@ export function Card({ session, permission, keys, name }: { session: SessionInfo
   const since = useRef(performance.now());
   const [reason, setReason] = useState<string | null>(null);
   const answer = (option: PermissionOption) => void actions.answer(session.id, permission, { option_id: option.option_id }, reason ?? undefined);
-  const options = permission.options;
+  const asks = answering(permission);
+  // Questions of several parts are answered in their form.
+  const options = asks === null ? permission.options : permission.options.filter((option) => option.option_id !== asks);
   const allow = options.find((option) => option.kind === "allow_once");
   const deny = options.find((option) => option.kind === "reject_once") ?? options.find((option) => option.kind.startsWith("reject"));
 
@@ -75,6 +78,7 @@ export function Card({ session, permission, keys, name }: { session: SessionInfo
       )}
       {permission.paths && permission.paths.length > 0 && <p className="hint mono">{permission.paths.map((path) => visible(path)).join("  ")}</p>}
       {permission.claim_title && permission.claim_title !== commandText(permission.raw_input) && <p className="claim"><span>The agent says:</span> {visible(permission.claim_title)}</p>}
+      {asks !== null && <Questions permission={permission} busy={busy || offline} onAnswer={(answers) => void actions.answer(session.id, permission, { option_id: asks, answers })} />}
       {reason !== null && <input className="reason" autoFocus aria-label="Reason" placeholder="A reason, recorded with the answer" value={reason} onChange={(event) => setReason(event.target.value)} />}
       <footer>
         {options.map((option, at) => (

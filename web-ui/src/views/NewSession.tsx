@@ -1,11 +1,12 @@
 // A new session: which agent, where, how.
 
-import { useId, useMemo, useState, type FormEvent } from "react";
-import { actions, useApp } from "../app";
-import type { OrphanPolicy } from "../protocol";
+import { useEffect, useId, useMemo, useState, type FormEvent } from "react";
+import { actions, hub, useApp } from "../app";
+import type { OrphanPolicy, TemplateInfo } from "../protocol";
 import { recall, recentDirectories, remember } from "../state/kept";
 import { showSession } from "../state/route";
 import { Dialog } from "../ui/Dialog";
+import { visible } from "../ui/text";
 
 export default function NewSession({ onClose }: { onClose(): void }) {
   const agents = useApp((state) => state.agents);
@@ -24,6 +25,28 @@ export default function NewSession({ onClose }: { onClose(): void }) {
   const [worktree, setWorktree] = useState(false);
   const [policy, setPolicy] = useState<OrphanPolicy>("keep");
   const [busy, setBusy] = useState(false);
+  const [templates, setTemplates] = useState<TemplateInfo[]>([]);
+  const [template, setTemplate] = useState<TemplateInfo | null>(null);
+  const [values, setValues] = useState<{ [place: string]: string }>({});
+  useEffect(() => {
+    hub.socket.request("list_templates", {}, true).then((answer) => setTemplates(answer.templates), () => undefined);
+  }, []);
+  const said = template?.template ?? null;
+  const places = placesOf(said?.prompt ?? "");
+  // What a template says stands in the form, to be seen and changed before anything starts.
+  const take = (name: string) => {
+    const found = templates.find((one) => one.name === name) ?? null;
+    setTemplate(found);
+    setValues({});
+    const says = found?.template;
+    if (!says) return;
+    setAgent(says.agent);
+    if (says.cwd) setCwd(says.cwd);
+    setMode(says.mode ?? "");
+    setModel(says.model ?? "");
+    setWorktree(typeof says.worktree === "string");
+    setPolicy(says.orphan_policy ?? "keep");
+  };
   const info = agents.find((one) => one.id === agent);
   // What this agent offered in its last session is the best guess at what it will offer.
   const offers = useMemo(() => [...sessions.values()].filter((session) => session.agent === agent && Object.keys(session.offers).length).sort((a, b) => b.created_at - a.created_at)[0]?.offers ?? {}, [sessions, agent]);
@@ -32,9 +55,13 @@ export default function NewSession({ onClose }: { onClose(): void }) {
     event.preventDefault();
     setBusy(true);
     const options = { ...(mode ? { mode } : {}), ...(model ? { model } : {}) };
+    // The template's own agent is left to it: what it says of that one beside the form holds then.
+    const own = said !== null && said.agent === agent;
+    const filled = Object.fromEntries(places.filter((place) => place !== "prompt").map((place) => [place, values[place] ?? ""]));
     const made = await actions.create({
-      agent, cwd: cwd.trim(), ...(name.trim() ? { name: name.trim() } : {}), ...(prompt.trim() ? { prompt: prompt.trim() } : {}),
-      ...(Object.keys(options).length ? { options } : {}), ...(worktree ? { worktree: "" } : {}), ...(policy !== "keep" ? { orphan_policy: policy } : {}),
+      ...(template ? { template: template.name, ...(Object.keys(filled).length ? { values: filled } : {}) } : {}),
+      agent: own ? "" : agent, cwd: cwd.trim(), ...(name.trim() ? { name: name.trim() } : {}), ...(prompt.trim() ? { prompt: prompt.trim() } : {}),
+      ...(Object.keys(options).length ? { options } : {}), ...(worktree ? { worktree: said?.worktree ?? "" } : {}), ...(policy !== "keep" || said ? { orphan_policy: policy } : {}),
     });
     setBusy(false);
     if (!made) return;
@@ -47,6 +74,15 @@ export default function NewSession({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="New session" onClose={onClose}>
       <form className="form" onSubmit={(event) => void submit(event)}>
+        {templates.length > 0 && (
+          <label>Template
+            <select value={template?.name ?? ""} onChange={(event) => take(event.target.value)}>
+              <option value="">none</option>
+              {templates.map((one) => <option key={one.name} value={one.name} disabled={one.template === null}>{visible(one.name)}{one.template?.description ? `: ${visible(one.template.description)}` : one.error ? " (cannot be used)" : ""}</option>)}
+            </select>
+          </label>
+        )}
+        {said && (said.env ?? []).length > 0 && <p className="hint">It passes variables of a terminal on ({said.env!.map(visible).join(", ")}); a page has none.</p>}
         <fieldset className="agents">
           <legend>Agent</legend>
           {agents.map((one) => (
@@ -72,7 +108,11 @@ export default function NewSession({ onClose }: { onClose(): void }) {
           <Choice label="Model" value={model} onChange={setModel} offers={offers["model"]} />
         </div>
         <label className="check"><input type="checkbox" checked={worktree} onChange={(event) => setWorktree(event.target.checked)} /> A git branch and worktree of its own</label>
-        <label>First prompt <textarea rows={3} value={prompt} placeholder="optional" onChange={(event) => setPrompt(event.target.value)} /></label>
+        {said?.prompt && <pre className="plain">{visible(said.prompt)}</pre>}
+        {places.filter((place) => place !== "prompt").map((place) => (
+          <label key={place}>{place} <input required value={values[place] ?? ""} onChange={(event) => setValues({ ...values, [place]: event.target.value })} /></label>
+        ))}
+        <label>{places.includes("prompt") ? "prompt, in its place" : said?.prompt ? "Another first prompt" : "First prompt"} <textarea required={places.includes("prompt")} rows={3} value={prompt} placeholder="optional" onChange={(event) => setPrompt(event.target.value)} /></label>
         <footer>
           <button type="button" onClick={onClose}>Cancel</button>
           <button type="submit" className="primary" disabled={busy || !cwd.trim()}>{busy ? "Starting…" : "Start"}</button>
@@ -80,6 +120,11 @@ export default function NewSession({ onClose }: { onClose(): void }) {
       </form>
     </Dialog>
   );
+}
+
+/** The places in a template's words, once each. */
+export function placesOf(text: string): string[] {
+  return [...new Set([...text.matchAll(/\{([a-z][a-z0-9_]*)\}/g)].map((match) => match[1]!))];
 }
 
 function Choice({ label, value, onChange, offers }: { label: string; value: string; onChange(value: string): void; offers: { id: string; name: string }[] | undefined }) {

@@ -2,13 +2,13 @@
 
 import { lazy, Suspense, useEffect, useState } from "react";
 import { hub } from "../app";
-import type { AppliedRules, DaemonStatus } from "../protocol";
+import type { DaemonStatus } from "../protocol";
 import { signOut } from "../net/auth";
 import { recall, remember } from "../state/kept";
 import { theme, type Theme } from "../state/theme";
 import { Icon } from "../ui/Icon";
 import { Facts } from "./details/Overview";
-import { visible } from "../ui/text";
+import { Rules } from "./Rules";
 
 const Tokens = lazy(() => import("./Tokens"));
 
@@ -16,10 +16,8 @@ export default function Settings() {
   const [look, setLook] = useState<Theme>(theme.get());
   const [notify, setNotify] = useState(recall("notify") === "on");
   const [status, setStatus] = useState<DaemonStatus | null>(null);
-  const [rules, setRules] = useState<AppliedRules[]>([]);
   useEffect(() => {
     hub.socket.request("daemon_status", {}, true).then(setStatus, () => undefined);
-    hub.socket.request("get_rules", {}, true).then((answer) => setRules(answer.applied), () => undefined);
   }, []);
   const blocked = typeof Notification === "undefined" || Notification.permission === "denied";
   return (
@@ -52,16 +50,7 @@ export default function Settings() {
           </label>
           {blocked && <p className="hint">This browser does not let the page notify you.</p>}
         </section>
-        <section>
-          <h2>Standing rules</h2>
-          {rules.length === 0 && <p className="hint">No rules are in force: every question waits for a person. <code>vibes rules</code> in a terminal makes some.</p>}
-          {rules.map((one) => (
-            <details key={one.hash} className="fold">
-              <summary>{one.person ? visible(one.person) : "This machine"}: {one.rules} {one.rules === 1 ? "rule" : "rules"}, {one.scope === "all" ? "for all sessions" : "for their own sessions"}</summary>
-              <pre className="plain">{visible(one.text)}</pre>
-            </details>
-          ))}
-        </section>
+        <Rules />
         <Suspense fallback={null}><Tokens /></Suspense>
         {status && (
           <section>

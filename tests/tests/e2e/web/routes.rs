@@ -103,6 +103,7 @@ fn what_is_wrong_is_told_with_its_code_and_its_status() {
         ("GET", "/v1/sessions/none", Value::Null, 404, "SESSION_NOT_FOUND"),
         ("GET", "/v1/none", Value::Null, 404, "UNKNOWN_TYPE"),
         ("GET", "/v1/sessions?limit=many", Value::Null, 400, "BAD_REQUEST"),
+        ("DELETE", "/v1/sessions/none?purge=", Value::Null, 400, "BAD_REQUEST"),
         ("GET", "/v1/sessions?lmit=1", Value::Null, 400, "BAD_REQUEST"),
         ("PATCH", "/v1/sessions", json!({}), 405, "BAD_REQUEST"),
         ("POST", "/v1/sessions", json!({}), 400, "BAD_REQUEST"),

@@ -118,8 +118,7 @@ async fn next(pair: &mut Pair, request: &Value, kind: &str) -> Result<Vec<u8>, P
 /// Sends page after page. What cannot go on breaks the connection, so that half of an archive is not taken for one.
 async fn leave(mut pair: Pair, mut request: Value, first: Vec<u8>, mut sender: Sender<Bytes, io::Error>) {
     let (mut line, mut begun) = (first, false);
-    loop {
-        let Ok(page) = serde_json::from_slice::<Page<'_>>(&line) else { break };
+    while let Ok(page) = serde_json::from_slice::<Page<'_>>(&line) {
         let mut text = Vec::with_capacity(line.len());
         let head = (!begun).then_some(page.head);
         for one in head.iter().chain(&page.records) {

@@ -237,6 +237,24 @@ fn a_signal_that_comes_while_a_window_is_attached_ends_both() {
 }
 
 #[test]
+fn a_window_that_dies_takes_nothing_with_it() {
+    let env = TestEnv::started();
+    named(&env, "api", "say ready");
+    let mut pty = Pty::vibes(&env, &["top"]);
+    selected(&pty, "api");
+    pty.keys("\r");
+    pty.wait_for_row("› type a prompt");
+    let [window] = processes::children(pty.pid())[..] else { panic!("it has one child") };
+    processes::signal(window, Signal::KILL);
+    pty.wait_for_row("the attached window ended with an error");
+    selected(&pty, "api");
+    pty.keys("q");
+    assert_eq!(pty.wait_exit(), 0);
+    // The window could not give it back.
+    assert!(!pty.is_raw());
+}
+
+#[test]
 fn it_follows_over_a_restart_of_the_daemon() {
     let env = TestEnv::started();
     let api = named(&env, "api", "say ready");

@@ -46,6 +46,17 @@ pub(crate) fn enter() -> Outcome {
     ui::raw("\x1b[?2004h")
 }
 
+/// How the terminal is now; nothing of one that is gone.
+pub(crate) fn modes() -> Option<Termios> {
+    tcgetattr(stdin()).ok()
+}
+
+/// Makes it so again after a program that died with the terminal in its hands, and takes away what it had drawn below.
+pub(crate) fn mend(modes: &Termios) {
+    let _ = ui::raw("\x1b[0m\x1b[?2026l\x1b[?2004l\x1b[?25h\r\x1b[J");
+    let _ = tcsetattr(stdin(), OptionalActions::Now, modes);
+}
+
 /// The same, and the whole screen is ours: what stood on it comes back with [`restore`].
 pub(crate) fn enter_whole() -> Outcome {
     enter()?;

@@ -17,6 +17,7 @@ use crate::client::stream::{self, Retry, Stream};
 use crate::error::{Failure, Kind, Outcome};
 use crate::{commands, place, ui};
 use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::termios::Termios;
 use screen::Screen;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use state::{Effect, Top};
@@ -64,6 +65,7 @@ pub(crate) fn run() -> Outcome {
         events,
         heard,
         keys: None,
+        usual: terminal::modes(),
         attached: None,
         retry: None,
         drawn: None,
@@ -88,6 +90,8 @@ struct Loop {
     events: Sender<Event>,
     heard: Receiver<Event>,
     keys: Option<Keys>,
+    /// How the terminal was before anybody drew on it.
+    usual: Option<Termios>,
     /// The process of the attached window.
     attached: Option<Pid>,
     retry: Option<Retry>,
@@ -210,11 +214,14 @@ impl Loop {
             }
             Event::Returned(code) => {
                 self.attached = None;
+                if let (None, Some(usual)) = (code, &self.usual) {
+                    terminal::mend(usual);
+                }
                 if !self.leaving {
                     self.open()?;
                     if code != Some(0) {
                         self.top.note =
-                            Some("the attached window ended with an error: it is above, after q".to_owned());
+                            Some("the attached window ended with an error; q shows it".to_owned());
                         self.stale = true;
                     }
                 }

@@ -4,6 +4,7 @@
 //! [`FRAME`], however much agents say. The terminal is given back whatever ends the program in an orderly way.
 
 mod picture;
+mod press;
 mod preview;
 mod screen;
 mod state;

@@ -95,20 +95,6 @@ fn the_guide_names_every_verb() {
     assert!(missing.is_empty(), "docs/guide.md does not name these verbs: {missing:?}");
 }
 
-#[test]
-fn the_page_of_the_configuration_is_what_the_daemon_makes() {
-    let env = TestEnv::new();
-    let made = std::process::Command::new(env.binary("vibesd")).args(["config", "page"]).output();
-    let made = String::from_utf8(made.expect("vibesd can be started").stdout).expect("UTF-8");
-    if std::env::var_os("VIBES_BLESS").is_some() {
-        fs::write(root().join("docs/configuration.md"), &made).expect("the page can be written");
-    }
-    assert!(
-        page("docs/configuration.md") == made,
-        "docs/configuration.md is stale: VIBES_BLESS=1 writes it anew"
-    );
-}
-
 fn pages(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a directory of ours can be read").filter_map(Result::ok) {
         let (path, name) = (entry.path(), entry.file_name());

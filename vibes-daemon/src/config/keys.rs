@@ -284,6 +284,20 @@ mod tests {
         }
     }
 
+    /// Here and not among the tests of the pages: those run whatever program was built last.
+    #[test]
+    fn the_page_of_the_documentation_is_what_is_made_of_the_list() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        if std::env::var_os("VIBES_BLESS").is_some() {
+            std::fs::write(path, page()).expect("the page can be written");
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == page(),
+            "docs/configuration.md is stale: VIBES_BLESS=1 cargo test -p vibes-daemon the_page writes it anew"
+        );
+    }
+
     #[test]
     fn defaults_are_what_is_written_here() {
         let limits = crate::config::Limits::default();

@@ -243,6 +243,38 @@ describe("the page", () => {
     await hide(false);
   });
 
+  it("opens without the daemon, shows what it kept, and goes on when the daemon is back", async (house) => {
+    if (house.bridged) return;
+    const id = await house.session("kept", "fake", "say first words");
+    const page = await house.page();
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    // Whoever has the page by its worker once has all of it.
+    await page.reload();
+    await until(page, () => navigator.serviceWorker.controller !== null);
+    await open(page, id);
+    await until(page, () => /first words/.test(document.querySelector(".rows").innerText));
+    await page.evaluate(async (id) => {
+      const once = (asked) => new Promise((found) => (asked.onsuccess = () => found(asked.result)));
+      for (;;) {
+        const db = await once(indexedDB.open("vibes"));
+        const copy = await once(db.transaction("sessions").objectStore("sessions").get(id));
+        db.close();
+        if (copy?.transcript?.items.length > 0 && copy.session.state === "idle") return;
+        await new Promise((go) => setTimeout(go, 50));
+      }
+    }, id);
+    await house.kill();
+    await page.reload();
+    await page.locator(".banner").waitFor();
+    await until(page, () => /first words/.test(document.querySelector(".rows")?.innerText ?? ""));
+    await house.start();
+    await house.vibes("send", id, "--wait", "say second words");
+    await page.locator(".banner").waitFor({ state: "detached" });
+    await until(page, () => /second words/.test(document.querySelector(".rows").innerText));
+    const said = await words(page);
+    assert.deepEqual(["first words", "second words"].map((one) => said.split(one).length - 1), [1, 1], said);
+  });
+
   it("keeps ten sessions live, and each draft and place", async (house) => {
     const page = await house.page();
     const ids = [];

@@ -11,7 +11,7 @@ import type { Outgoing } from "./model";
 
 export interface NewSession {
   agent: string; cwd: string; name?: string; prompt?: string | Block[]; options?: { [id: string]: string }; worktree?: string;
-  description?: string; orphan_policy?: OrphanPolicy; template?: string; values?: { [place: string]: string };
+  description?: string; orphan_policy?: OrphanPolicy; budget?: number; template?: string; values?: { [place: string]: string };
 }
 
 export class Actions {

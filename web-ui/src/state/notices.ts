@@ -53,6 +53,7 @@ export function noticeOf(fact: Fact): Notice | null {
     case "context_added":
       if (fact["error"]) return say("warn", "The conversation could not be told to the agent again", text("error"));
       return say("quiet", fact["source"] === "person" ? "Context was given to the agent" : "The agent was told the conversation so far", text("text").slice(0, 65536));
+    case "budget_spent": return say("warn", `The budget of the ${text("scope").replace("_", "'s ")} is spent: ${text("budget")}`);
     case "worktree": return say("quiet", `The worktree was ${text("action")}`);
     case "rule_added": return say("quiet", `A rule of this session: ${text("rule") && ruleWords(fact["rule"])}`);
     case "rule_removed": return say("quiet", `The rule ${text("name")} was taken away`);

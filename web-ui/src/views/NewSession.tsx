@@ -24,6 +24,7 @@ export default function NewSession({ onClose }: { onClose(): void }) {
   const [model, setModel] = useState("");
   const [worktree, setWorktree] = useState(false);
   const [policy, setPolicy] = useState<OrphanPolicy>("keep");
+  const [budget, setBudget] = useState("");
   const [busy, setBusy] = useState(false);
   const [templates, setTemplates] = useState<TemplateInfo[]>([]);
   const [template, setTemplate] = useState<TemplateInfo | null>(null);
@@ -62,6 +63,7 @@ export default function NewSession({ onClose }: { onClose(): void }) {
       ...(template ? { template: template.name, ...(Object.keys(filled).length ? { values: filled } : {}) } : {}),
       agent: own ? "" : agent, cwd: cwd.trim(), ...(name.trim() ? { name: name.trim() } : {}), ...(prompt.trim() ? { prompt: prompt.trim() } : {}),
       ...(Object.keys(options).length ? { options } : {}), ...(worktree ? { worktree: said?.worktree ?? "" } : {}), ...(policy !== "keep" || said ? { orphan_policy: policy } : {}),
+      ...(budget.trim() ? { budget: Number(budget) } : {}),
     });
     setBusy(false);
     if (!made) return;
@@ -107,6 +109,7 @@ export default function NewSession({ onClose }: { onClose(): void }) {
           <Choice label="Mode" value={mode} onChange={setMode} offers={offers["mode"]} />
           <Choice label="Model" value={model} onChange={setModel} offers={offers["model"]} />
         </div>
+        <label>Budget <input type="number" min="0" step="any" inputMode="decimal" value={budget} title="In the currency that the agent tells; 0 is without end" placeholder="what it may cost; the configuration's otherwise" onChange={(event) => setBudget(event.target.value)} /></label>
         <label className="check"><input type="checkbox" checked={worktree} onChange={(event) => setWorktree(event.target.checked)} /> A git branch and worktree of its own</label>
         {said?.prompt && <pre className="plain">{visible(said.prompt)}</pre>}
         {places.filter((place) => place !== "prompt").map((place) => (

@@ -8,6 +8,15 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use vibes_protocol::model::{Seq, TurnOutcome};
 
+/// A record in JSON, as far as it is read before its fact.
+#[derive(Deserialize)]
+pub(crate) struct Line<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) at_ms: i64,
+    #[serde(borrow)]
+    pub(crate) fact: &'a RawValue,
+}
+
 /// A fact.
 #[derive(Deserialize)]
 pub(crate) struct Glimpse<'a> {

@@ -5,12 +5,14 @@
 
 use crate::{
     agent::spool::hex,
+    glimpse::Line,
     journal::{Packed, RowChange, Spend, group},
     prices,
     session::{past::Past, persist, state::State},
 };
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+
+use serde::Deserialize as _;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use vibes_protocol::model::{Cost, Fact, Seq, TurnInfo, fact::KINDS};
@@ -134,15 +136,6 @@ pub struct Whole {
     pub digest: String,
     /// The hash of as many as were asked for.
     pub mark: Option<String>,
-}
-
-/// A record as far as it is read before its fact.
-#[derive(Deserialize)]
-struct Line<'a> {
-    seq: Seq,
-    at_ms: i64,
-    #[serde(borrow)]
-    fact: &'a RawValue,
 }
 
 impl Intake {

@@ -4,12 +4,13 @@
 
 use super::Sessions;
 use crate::{
+    glimpse::{Glimpse, Line},
     journal::{Reader, SessionNo, StoreError},
     prices,
 };
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use serde_json::Value;
+use std::{collections::HashMap, sync::Arc};
 use vibes_protocol::model::{
     Decided, How, Outcome, Permission, Question, RanCommand, Seq, SessionDigest, SessionId, SessionInfo,
     TurnInfo, fact::Actor,
@@ -31,20 +32,6 @@ pub enum From {
     Seq(Seq),
     /// After this moment, in milliseconds.
     Moment(i64),
-}
-
-#[derive(Deserialize)]
-struct Line<'a> {
-    seq: Seq,
-    at_ms: i64,
-    #[serde(borrow)]
-    fact: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -103,7 +90,7 @@ impl Reading<'_> {
         if !["\"permission_", "\"tool_call"].iter().any(|part| fact.contains(part)) {
             return;
         }
-        let Ok(head) = serde_json::from_str::<Head<'_>>(fact) else { return };
+        let Ok(head) = serde_json::from_str::<Glimpse<'_>>(fact) else { return };
         let fresh = match self.after {
             From::Seq(seq) => line.seq > seq,
             From::Moment(at_ms) => line.at_ms >= at_ms,

@@ -70,7 +70,7 @@ messages! {
     SessionRemoved = "session_removed", OwnershipTransferred = "ownership_transferred", Record = "record",
     Templates = "templates", Template = "template", Memory = "memory", Memories = "memories", MemoryDone = "memory_done",
     Rules = "rules", RulesTested = "rules_tested", Approvals = "approvals",
-    Turns = "turns", Costs = "costs", Digest = "digest", Triggers = "triggers", Rewind = "rewind", Gap = "gap", Closing = "closing",
+    Turns = "turns", Costs = "costs", Digest = "digest", DiskUsage = "disk_usage", Triggers = "triggers", Rewind = "rewind", Gap = "gap", Closing = "closing",
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod complete;
 mod config;
 mod life;
 mod memory;
+mod room;
 mod search;
 mod template;
 mod verb;
@@ -18,6 +19,7 @@ pub(crate) use complete::{JSON_OF_DONE, command};
 pub(crate) use config::ConfigVerb;
 pub(crate) use life::{Budget, DigestArgs, ResumeArgs, Ttl, UpdateArgs};
 pub(crate) use memory::*;
+pub(crate) use room::DuArgs;
 pub(crate) use search::*;
 pub(crate) use template::*;
 pub(crate) use verb::*;
@@ -96,6 +98,11 @@ What the agent asks is asked here on a terminal; elsewhere it is denied, unless 
   vibes costs --by model --since 30d       the dearest model first
   vibes costs --by directory --since 2026-11-01 --until 2026-11-30 --csv > november.csv")]
     Costs(CostsArgs),
+    /// What sessions take on the disk, and what leaves by itself
+    #[command(after_help = "Examples:
+  vibes du                                                  those that take most first
+  vibes du --json | jq -r '.leaving[].session_id'           what retention takes away next")]
+    Du(DuArgs),
     /// Serve the web on this machine's loopback, and let a browser in
     #[command(after_help = "Examples:
   vibes web --open               serve it and open a browser

@@ -132,6 +132,13 @@ impl Blobs {
         Ok(bytes)
     }
 
+    /// The sessions that use something, and where that lies.
+    pub fn users(&self) -> Vec<(SessionId, PathBuf)> {
+        let all = entries(&self.root.join("of")).unwrap_or_default();
+        let user = |entry: fs::DirEntry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()));
+        all.into_iter().filter_map(user).collect()
+    }
+
     /// The session is gone, and with it what no other one uses.
     pub fn forget(&self, session: &SessionId) -> io::Result<()> {
         let dir = self.of(session);

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod ownership;
 pub mod prices;
 pub mod redact;
+pub mod room;
 pub mod rules;
 pub mod search;
 pub mod session;

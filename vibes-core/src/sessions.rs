@@ -8,6 +8,7 @@ mod intake;
 mod keep;
 mod past;
 mod registry;
+pub mod retain;
 mod seek;
 mod since;
 mod strangers;
@@ -15,6 +16,7 @@ mod sweep;
 
 pub use find::{Listing, Wanted};
 pub use intake::{Arrival, Arrived, Arriving, Begun};
+pub use retain::Retention;
 pub use seek::{Seek, Sightings};
 pub use since::{From, question};
 pub use sweep::{AWAKE, Keeping};

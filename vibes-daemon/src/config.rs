@@ -4,12 +4,14 @@
 
 mod keys;
 mod limits;
+mod retention;
 mod sessions;
 mod source;
 pub mod tell;
 mod web;
 
 pub use limits::Limits;
+pub use retention::RetentionConfig;
 pub use sessions::SessionsConfig;
 use source::Source;
 pub use web::Web;
@@ -46,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// How sessions live.
     pub sessions: SessionsConfig,
+    /// How long ended sessions stay.
+    pub retention: RetentionConfig,
     /// What becomes of agents' questions.
     pub approvals: Approvals,
     /// How a person is called.
@@ -180,6 +184,8 @@ pub(crate) struct File {
     #[serde(default)]
     sessions: SessionsConfig,
     #[serde(default)]
+    retention: RetentionConfig,
+    #[serde(default)]
     web: Web,
     #[serde(default)]
     prices: BTreeMap<String, Price>,
@@ -291,6 +297,7 @@ impl Config {
             agents: own_agents,
             limits,
             sessions,
+            retention,
             web,
             prices,
             budgets,
@@ -317,6 +324,7 @@ impl Config {
         }
         limits.check()?;
         sessions.check()?;
+        retention.check()?;
         web.check()?;
         let of_agents =
             agents.iter().filter_map(|(name, agent)| Some((format!("agents.{name}"), agent.replay_kib?)));
@@ -347,6 +355,7 @@ impl Config {
             agents,
             limits,
             sessions,
+            retention,
             approvals,
             attention,
             web,
@@ -375,7 +384,8 @@ impl Config {
     pub fn keeping(&self) -> Keeping {
         let first = self.sessions.first_sweep_s.map(Duration::from_secs);
         let (deleted, every) = (self.limits.deleted(), self.limits.every());
-        Keeping { deleted, ttl: self.sessions.ttl(), every, first: first.unwrap_or(every * FIRST) }
+        let retention = self.retention.retention();
+        Keeping { deleted, retention, ttl: self.sessions.ttl(), every, first: first.unwrap_or(every * FIRST) }
     }
 
     /// How much of a conversation each agent is told again when it does not know it.
@@ -531,6 +541,7 @@ mod tests {
         let own = ["PATH", "OPENAI_API_KEY", "GEMINI_API_KEY"].map(|name| (name.to_owned(), "x".to_owned()));
         let (dir, runner) = (StateDir::new("/s"), PathBuf::from("/r"));
         let (limits, sessions) = (Limits::default(), SessionsConfig::default());
+        let retention = RetentionConfig::default();
         let (approvals, attention, home) = (Approvals::default(), Attention::default(), None);
         let (prices, budgets, webhooks) = (Prices::default(), Budgets::default(), BTreeMap::new());
         let config = Config {
@@ -539,6 +550,7 @@ mod tests {
             agents,
             limits,
             sessions,
+            retention,
             approvals,
             web: Web::default(),
             attention,

@@ -6,7 +6,7 @@
 use crate::{
     connection::{Connection, Subscription},
     handlers::{
-        archive, attachments, daemon, import, memory, ports, prompts, reading, rules, search, session,
+        archive, attachments, daemon, import, memory, ports, prompts, reading, room, rules, search, session,
         template, triggers, turns, web, worktree,
     },
     web::{access, audit},
@@ -82,6 +82,7 @@ fn changes(request: &Request) -> Option<&str> {
         | Request::GetMemory(_)
         | Request::GetDigest(_)
         | Request::ListTriggers(_)
+        | Request::GetDiskUsage(_)
         | Request::Ping(_)
         | Request::Pong(_) => None,
         // Joining to read changes nothing; joining to write would make an owner of it.
@@ -260,6 +261,7 @@ pub async fn dispatch(connection: &Arc<Connection>, asked: Asked, permit: OwnedS
         Request::RemoveMemories(body) => memory::remove(connection, r, body),
         Request::MemoryCommand(body) => memory::command(connection, r, body),
         Request::MarkRead(body) => reading::mark(connection, r, body),
+        Request::GetDiskUsage(body) => room::disk_usage(connection, r, body),
         Request::GetDigest(body) => reading::digest(connection, r, body),
         Request::AddTrigger(body) => triggers::add(connection, r, body),
         Request::ListTriggers(body) => triggers::list(connection, r, body),

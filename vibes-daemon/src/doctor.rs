@@ -14,13 +14,20 @@ use crate::{
 use std::{collections::BTreeMap, process::ExitCode};
 use vibes_core::{
     agent::{launch::Yard, link, place},
-    host,
+    clock, host,
     journal::{self, StoreError},
-    search,
+    room, search,
     session::persist,
+    sessions::retain,
 };
-use vibes_protocol::wire::message::Listener;
+use vibes_protocol::{
+    model::{LeavesFor, Leaving, content},
+    paths::StateDir,
+    wire::message::Listener,
+};
 
+/// How many sessions that leave are named.
+const LEAVING: usize = 5;
 /// What helps against a damaged store.
 const SET_ASIDE: &str =
     "`vibes daemon restart`: the damaged store is set aside whole, and what can be read of it goes on";
@@ -93,6 +100,10 @@ pub fn run(reap: bool, fix: bool) -> anyhow::Result<ExitCode> {
     mend::look(&dir, alone.is_ok(), fix, &mut say);
     runners(&dir, reap || fix, alone.is_ok(), &mut say)?;
     let reader = journal::Reader::new(&dir.store());
+    if dir.store().exists() {
+        // A store that cannot be read was told of above.
+        size(&dir, &reader).unwrap_or_default().into_iter().for_each(|text| say(true, text));
+    }
     let worktree = |session: &_| {
         let stored = reader.number(session).ok()?.and_then(|no| reader.session(no).ok()?)?;
         Some(persist::restore(&stored, 0).ok()?.body.worktree.clone())
@@ -103,8 +114,44 @@ pub fn run(reap: bool, fix: bool) -> anyhow::Result<ExitCode> {
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What the store takes, how fast that grows, and what leaves.
+fn size(dir: &StateDir, reader: &journal::Reader) -> Result<Vec<String>, StoreError> {
+    let usage = room::of_directory(dir, reader)?;
+    let bytes = content::bytes;
+    let grows = match usage.growth_per_day {
+        Some(more) if more < 0 => format!("{} less each day", bytes(more.unsigned_abs())),
+        Some(more) => format!("{} more each day", bytes(more.unsigned_abs())),
+        None => "how fast it grows is known after a day".to_owned(),
+    };
+    let mut told = vec![format!(
+        "the state directory takes {}, the store {}, of which {} can be used again; {grows}",
+        bytes(usage.total),
+        bytes(usage.store),
+        bytes(usage.free)
+    )];
+    let leaving = retain::leaving(reader)?;
+    for Leaving { session_id, name, at_ms, why } in leaving.iter().take(LEAVING) {
+        let why = match why {
+            LeavesFor::Age => "its age",
+            LeavesFor::Size => "the room that all take",
+        };
+        let name = name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+        let left = u64::try_from(at_ms - clock::wall_ms()).unwrap_or(0) / 3_600_000;
+        let short = &session_id.to_string()[..8];
+        told.push(format!(
+            "session {short}{name} leaves in {} d {} h for {why}: `vibes pin {short}` keeps it",
+            left / 24,
+            left % 24
+        ));
+    }
+    if let more @ 1.. = leaving.len().saturating_sub(LEAVING) {
+        told.push(format!("{more} more sessions leave: `vibes du` lists them"));
+    }
+    Ok(told)
+}
+
 fn runners(
-    state: &vibes_protocol::paths::StateDir,
+    state: &StateDir,
     reap: bool,
     alone: bool,
     say: &mut dyn FnMut(bool, String),

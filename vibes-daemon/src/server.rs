@@ -95,6 +95,8 @@ pub struct Server {
     pub triggers: Triggers,
     /// The names of the addresses that these may call.
     pub webhooks: BTreeSet<String>,
+    /// How long what was deleted can be had back.
+    pub deleted: std::time::Duration,
     /// Turns at worktrees.
     pub worktrees: tokio::sync::Mutex<()>,
     /// Cancelled when the daemon stops.
@@ -185,6 +187,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         git,
         triggers,
         webhooks: settings.webhooks.keys().cloned().collect(),
+        deleted: keeping.deleted,
         worktrees: tokio::sync::Mutex::default(),
         dir,
         state_id,

@@ -11,6 +11,7 @@ pub mod fact;
 pub mod ids;
 pub mod memory;
 pub mod permission;
+pub mod room;
 pub mod rule;
 pub mod session;
 pub mod template;
@@ -25,6 +26,7 @@ pub use fact::{BudgetScope, Fact, TurnOutcome, Usage};
 pub use ids::{ClientId, Epoch, Seq, SessionId};
 pub use memory::{Memory, MemoryAction};
 pub use permission::{Decision, Outcome, Permission, PermissionOption};
+pub use room::{DiskUsage, LeavesFor, Leaving, SessionUsage, Stays};
 pub use rule::{Detached, How, SessionRule, Surface, Verdict};
 pub use session::{
     Cost, Link, Member, OrphanPolicy, QueuedPrompt, RemovedReason, Role, SessionInfo, SessionState,

@@ -48,6 +48,12 @@ requests_elsewhere! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session_id: Option<String>,
     }
+    /// Tells what the state directory takes on the disk, each session in it, and what leaves by retention.
+    GetDiskUsage {
+        /// At most so many sessions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    }
     /// Takes a trigger away.
     RemoveTrigger {
         /// Which one.

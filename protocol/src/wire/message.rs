@@ -1,7 +1,7 @@
 //! What the daemon says: answers, which carry the request's id, and what it sends unasked.
 
 use crate::model::{
-    ArchiveHead, ClientId, CostSum, Epoch, ErrorCode, Fact, ImportOutcome, Memory, MemoryAction,
+    ArchiveHead, ClientId, CostSum, DiskUsage, Epoch, ErrorCode, Fact, ImportOutcome, Memory, MemoryAction,
     RemovedReason, Seq, SessionDigest, SessionId, SessionInfo, SessionRule, TemplateInfo, TokenInfo, Trigger,
     TurnInfo, Worktree,
 };
@@ -251,6 +251,14 @@ pub enum Message {
         request_id: Option<String>,
         /// What happened.
         digest: Box<SessionDigest>,
+    },
+    /// Answers `get_disk_usage`.
+    DiskUsage {
+        /// The request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        /// What it takes.
+        usage: Box<DiskUsage>,
     },
     /// Answers `get_costs`.
     Costs {
@@ -565,6 +573,7 @@ impl Message {
             | Self::Memories { request_id, .. }
             | Self::MemoryDone { request_id, .. }
             | Self::Digest { request_id, .. }
+            | Self::DiskUsage { request_id, .. }
             | Self::Triggers { request_id, .. }
             | Self::Worktree { request_id, .. }
             | Self::Attached { request_id, .. }

@@ -7,7 +7,7 @@ use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
 pub use super::archive::{ExportSession, ImportSession};
-pub use super::life::{AddTrigger, GetDigest, ListTriggers, MarkRead, RemoveTrigger};
+pub use super::life::{AddTrigger, GetDigest, GetDiskUsage, ListTriggers, MarkRead, RemoveTrigger};
 pub use super::memory::{AddMemory, EditMemory, GetMemory, MemoryCommand, RemoveMemories, SearchMemories};
 pub use super::parts::{
     After, ClientKind, ClientProgram, Content, CostsBy, ForSession, ImportStep, WorktreeWish,
@@ -635,6 +635,8 @@ requests! {
         "list_triggers" ListTriggers,
         /// Takes a trigger away.
         "remove_trigger" RemoveTrigger,
+        /// Tells what the state directory takes on the disk, each session in it, and what leaves by retention.
+        "get_disk_usage" GetDiskUsage,
     }
 }
 

@@ -31,6 +31,7 @@ const READS: &[&str] = &[
     "get_memory",
     "get_digest",
     "list_triggers",
+    "get_disk_usage",
     "ping",
     "pong",
 ];

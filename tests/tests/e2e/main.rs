@@ -47,6 +47,7 @@ mod real_agent;
 mod recovery;
 mod replay;
 mod restored;
+mod retention;
 mod roles;
 mod rules;
 mod rules_crash;

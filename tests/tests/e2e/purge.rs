@@ -8,10 +8,10 @@ use vibes_runner::points::CLOCK;
 use vibes_tests::{TestEnv, Wire, eventually, oracle};
 
 /// An hour, in milliseconds.
-const HOUR: i64 = 60 * 60 * 1000;
+pub(crate) const HOUR: i64 = 60 * 60 * 1000;
 
 /// A session of the shell agent that ran a command and has ended.
-fn ended(env: &TestEnv, wire: &mut Wire, name: &str, command: &str) -> String {
+pub(crate) fn ended(env: &TestEnv, wire: &mut Wire, name: &str, command: &str) -> String {
     let more = json!({"agent": "shell", "mode": "auto", "subscribe": true, "name": name});
     let session = wire.create(env, more);
     wire.prompt(&session, command);
@@ -22,7 +22,7 @@ fn ended(env: &TestEnv, wire: &mut Wire, name: &str, command: &str) -> String {
 }
 
 /// Waits until the store knows nothing of any purged session.
-fn all_erased(env: &TestEnv) {
+pub(crate) fn all_erased(env: &TestEnv) {
     eventually("what was purged is erased", || (env.rows("session", "rest = 3") == 0).then_some(()));
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod costs;
 mod daemon;
 mod digest;
+mod du;
 mod export;
 mod import;
 mod inspect;
@@ -70,6 +71,7 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Rules(verb) => rules::run(&verb),
         Command::Approvals(verb) => approvals::run(&verb),
         Command::Costs(args) => costs::run(&args),
+        Command::Du(args) => du::run(&args),
         Command::Template(verb) => template::run(verb),
         Command::Memory(verb) => memory::run(verb),
         Command::Web(args) => web::web(&args),

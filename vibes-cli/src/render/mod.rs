@@ -12,6 +12,7 @@ pub(crate) mod list;
 pub(crate) mod markdown;
 pub(crate) mod memories;
 pub(crate) mod permission;
+pub(crate) mod room;
 pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod sheet;

@@ -23,7 +23,7 @@ mod writer;
 pub use erase::Farewell;
 pub use error::StoreError;
 pub use feed::{Feed, Pull, Slab};
-pub use reader::{Head, Page, Reader, Run, StoredSession};
+pub use reader::{Head, Page, Pages, Reader, Run, Size, StoredSession};
 pub use schema::{Opened, check, note_damage, open};
 pub use spend::{By, Span, Spend, Spending, Spent};
 pub use staging::{Packed, Piece, Settled};

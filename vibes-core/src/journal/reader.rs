@@ -3,8 +3,10 @@
 //! Invariant: a page is one statement, dropped before the page is handed out, so that no reader ever pins the log.
 
 mod behind;
+mod sizes;
 
 pub use behind::{Head, Run};
+pub use sizes::{Pages, Size};
 
 use super::{
     By, Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, erase::ERASING, group,

@@ -193,9 +193,7 @@ impl Step<'_> {
                 if self.s.body.deleted_ms.is_some() {
                     return Err(self.wrong_state("it is deleted already"));
                 }
-                self.s.body.deleted_ms = Some(self.wall);
-                self.change_metadata("deleted", json!(true));
-                self.effect(Effect::Notice(Notice::Removed(self.s.body.id, RemovedReason::Deleted)));
+                self.delete();
                 Ok(Some(Reply::Ok))
             }
             Command::Undelete => {
@@ -216,6 +214,7 @@ impl Step<'_> {
                 self.effect(Effect::Purge(tag, by));
                 Ok(None)
             }
+            Command::LeaveForGood { last_ms } => self.leave_for_good(tag, last_ms),
             Command::MarkRead { person, seq } => self.mark_read(&person, seq),
             Command::Counted(spent) => {
                 self.counted(*spent);
@@ -493,6 +492,13 @@ impl Step<'_> {
         // A budget that was lowered may be spent already.
         self.pump();
         Ok(Some(Reply::Ok))
+    }
+
+    /// It is in no list from now on.
+    pub(super) fn delete(&mut self) {
+        self.s.body.deleted_ms = Some(self.wall);
+        self.change_metadata("deleted", json!(true));
+        self.effect(Effect::Notice(Notice::Removed(self.s.body.id, RemovedReason::Deleted)));
     }
 
     pub(super) fn change_metadata(&mut self, field: &str, value: Value) {

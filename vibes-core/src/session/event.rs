@@ -112,6 +112,12 @@ pub enum Command {
     Undelete,
     /// Keeps nothing of a session that is deleted; with a moment, in milliseconds, of one that was deleted by then.
     Purge(Option<i64>),
+    /// Keeps nothing of a session that has ended and that nothing keeps, in which nothing happened since this moment, in
+    /// milliseconds. Only the daemon asks for that.
+    LeaveForGood {
+        /// When.
+        last_ms: i64,
+    },
     /// A person has read it, up to a record if one is named.
     MarkRead {
         /// Who.

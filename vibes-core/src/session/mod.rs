@@ -18,6 +18,7 @@ mod agent_events;
 pub mod budget;
 mod commands;
 mod fetch;
+mod leaving;
 mod queue;
 pub mod reading;
 mod recall;

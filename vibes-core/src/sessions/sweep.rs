@@ -4,7 +4,7 @@
 //! a while: neither a clock that is set nor one that is wrong at the start costs anybody a session. What expires was quiet
 //! for so much time in which a daemon was awake, and a machine that wakes gives people a while first.
 
-use super::Sessions;
+use super::{Retention, Sessions};
 use crate::{
     clock,
     session::{Caller, Command, Reply, leavings::Leavings},
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 256;
 const EXPIRING: usize = 64;
 /// How much further the wall clock went than the steady one when the machine slept, or somebody set it.
 const SLEPT_MS: i64 = 30_000;
-/// How often it is written down how long the daemon was awake, in sweeps.
+/// How often it is written down how long the daemon was awake, and looked for what leaves, in sweeps.
 const NOTED: u32 = 10;
 /// The name under which that is kept.
 pub const AWAKE: &str = "awake_ms";
@@ -30,6 +30,8 @@ pub struct Keeping {
     pub deleted: Duration,
     /// How long a session lives in which nothing happens; `None` is for ever.
     pub ttl: Option<Duration>,
+    /// How long ended ones stay.
+    pub retention: Retention,
     /// How often it is looked.
     pub every: Duration,
     /// How long after the start, and after a machine woke, it is looked first.
@@ -59,6 +61,9 @@ impl Sessions {
             self.purge_old(keeping.deleted).await;
             self.sweep_blobs().await;
             self.expire_quiet(keeping.ttl, &mut lives).await;
+            if sweeps.is_multiple_of(NOTED) {
+                self.retain(keeping.retention).await;
+            }
             sweeps += 1;
             if sweeps.is_multiple_of(NOTED) {
                 self.keep_awake().await;

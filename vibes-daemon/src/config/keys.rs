@@ -167,6 +167,24 @@ pub const KEYS: &[Key] = &[
         "false",
         "whether only one session is active at a time: what begins or goes on pauses the active one, after asking",
     ),
+    key(
+        "retention.days",
+        Kind::Number,
+        "0",
+        "how long an ended session stays in which nothing happens, in days; 0 is for ever",
+    ),
+    key(
+        "retention.size_mib",
+        Kind::Number,
+        "0",
+        "how much all sessions may take before the oldest ended ones leave, in MiB; 0 is without end",
+    ),
+    key(
+        "retention.notice_days",
+        Kind::Number,
+        "7",
+        "how long before they leave it is told which do, in days",
+    ),
     key("web.enabled", Kind::Switch, "false", "whether the web is served from the daemon's start on"),
     key("web.port", Kind::Number, "", "at which port; the one that was used last otherwise"),
     key(
@@ -310,6 +328,10 @@ mod tests {
         assert_eq!(default("limits.deleted_days"), limits.deleted_days);
         assert_eq!(default("limits.sweep_s"), limits.sweep_s);
         assert_eq!(default("limits.connections"), limits.connections);
+        let retention = crate::config::RetentionConfig::default();
+        assert_eq!(default("retention.days"), retention.days);
+        assert_eq!(default("retention.size_mib"), retention.size_mib);
+        assert_eq!(default("retention.notice_days"), retention.notice_days);
         assert_eq!(Config::DEFAULT_LOG, "info");
     }
 }

@@ -8,6 +8,7 @@ pub mod memory;
 pub mod ports;
 pub mod prompts;
 pub mod reading;
+pub mod room;
 pub mod rules;
 pub mod search;
 pub mod session;

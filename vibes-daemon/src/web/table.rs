@@ -426,6 +426,14 @@ pub const ROUTES: &[Route] = &[
         "CostsMessage",
         "What was spent.",
     ),
+    asks(
+        Get,
+        "/v1/disk-usage",
+        "get_disk_usage",
+        &[LIMIT],
+        "DiskUsageMessage",
+        "What the state directory takes, each session in it, and what leaves by itself.",
+    ),
     asks(Get, "/v1/rules", "get_rules", &[], "RulesMessage", "The standing rules in force."),
     asks(Post, "/v1/rules", "apply_rules", &[], "RulesMessage", "Put a file of rules in force."),
     asks(

@@ -104,6 +104,13 @@ fn judge(counted: Map<String, Value>, bless: bool) -> ExitCode {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.json");
     let rustc = Command::new("rustc").arg("--version").output();
     let rustc = rustc.map(|told| String::from_utf8_lossy(&told.stdout).trim().to_owned()).unwrap_or_default();
+    // Without its name nothing is ever compared, and nobody would notice.
+    if rustc.is_empty() {
+        eprintln!(
+            "vibes-bench: `rustc --version` tells nothing: the counts of one compiler are no measure of another's"
+        );
+        return ExitCode::FAILURE;
+    }
     if bless {
         let whole = json!({"rustc": rustc, "instructions_per_record": counted});
         fs::write(&path, format!("{whole:#}\n")).expect("the file can be written");

@@ -207,6 +207,7 @@ mod tests {
                     "INVALID_STATE",
                     "BUSY",
                     "UNAUTHORIZED",
+                    "IN_FOCUS",
                 ][..],
             ),
             (7, &["AGENT_START_FAILED", "AGENT_FAILED"][..]),

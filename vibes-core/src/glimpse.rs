@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use vibes_protocol::model::{Seq, TurnOutcome};
+use vibes_protocol::model::Seq;
 
 /// A record in JSON, as far as it is read before its fact.
 #[derive(Deserialize)]
@@ -17,7 +17,14 @@ pub(crate) struct Line<'a> {
     pub(crate) fact: &'a RawValue,
 }
 
-/// A fact.
+/// A fact of whatever kind.
+#[derive(Deserialize)]
+pub(crate) struct Kind<'a> {
+    #[serde(borrow)]
+    pub(crate) kind: Cow<'a, str>,
+}
+
+/// A fact of a kind that is read. Facts of other kinds may have fields of these names that are something else.
 #[derive(Deserialize)]
 pub(crate) struct Glimpse<'a> {
     #[serde(borrow)]
@@ -35,9 +42,9 @@ pub(crate) struct Glimpse<'a> {
     #[serde(default)]
     pub(crate) input_seq: Seq,
     #[serde(default)]
-    pub(crate) turn: u64,
-    #[serde(default)]
-    pub(crate) outcome: Option<TurnOutcome>,
+    pub(crate) turn: Option<u64>,
+    #[serde(borrow, default)]
+    pub(crate) outcome: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) error: Option<Cow<'a, str>>,
     #[serde(borrow, default)]

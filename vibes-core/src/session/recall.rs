@@ -115,7 +115,7 @@ impl Recall {
                 let words: Vec<_> = prompt.iter().map(content::words).collect();
                 let prompt = middle_out(words.join("\n"), self.budget / 2);
                 self.seen += 1;
-                let (own, number, input) = (head.turn, self.seen, head.input_seq);
+                let (own, number, input) = (head.turn.unwrap_or_default(), self.seen, head.input_seq);
                 self.turns.push_back(Told { own, number, input, prompt, ..Told::default() });
                 self.shrink();
             }
@@ -125,8 +125,10 @@ impl Recall {
                 }
             }
             "turn_ended" => {
-                if let Some(turn) = self.turns.back_mut().filter(|turn| turn.own == head.turn) {
-                    turn.ended = match head.outcome {
+                let own = head.turn.unwrap_or_default();
+                if let Some(turn) = self.turns.back_mut().filter(|turn| turn.own == own) {
+                    let outcome = head.outcome.and_then(|raw| serde_json::from_str(raw.get()).ok());
+                    turn.ended = match outcome {
                         Some(TurnOutcome::Interrupted) => Some("interrupted by the person".to_owned()),
                         Some(TurnOutcome::Unknown) => Some("the agent was lost in this turn".to_owned()),
                         Some(TurnOutcome::Failed) => {

@@ -4,7 +4,7 @@
 
 use super::Sessions;
 use crate::{
-    glimpse::{Glimpse, Line},
+    glimpse::{Kind, Line},
     journal::{Reader, SessionNo, StoreError},
     prices,
 };
@@ -90,7 +90,7 @@ impl Reading<'_> {
         if !["\"permission_", "\"tool_call"].iter().any(|part| fact.contains(part)) {
             return;
         }
-        let Ok(head) = serde_json::from_str::<Glimpse<'_>>(fact) else { return };
+        let Ok(head) = serde_json::from_str::<Kind<'_>>(fact) else { return };
         let fresh = match self.after {
             From::Seq(seq) => line.seq > seq,
             From::Moment(at_ms) => line.at_ms >= at_ms,

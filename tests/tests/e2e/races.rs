@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::mpsc};
-use vibes_tests::{TestEnv, Wire, oracle};
+use vibes_tests::{PATIENCE, TestEnv, Wire, oracle};
 
 /// How many questions are answered twice; `VIBES_RACES` says another number.
 fn races() -> usize {
@@ -10,7 +10,13 @@ fn races() -> usize {
 }
 
 /// Answers every question of each batch at once; gives back what it heard, by question.
-fn decider(mut wire: Wire, session: &str, decision: &str, batches: &mpsc::Receiver<Vec<Value>>) -> Heard {
+fn decider(
+    mut wire: Wire,
+    session: &str,
+    decision: &str,
+    batches: &mpsc::Receiver<Vec<Value>>,
+    done: &mpsc::Sender<()>,
+) -> Heard {
     let mut heard = Heard::new();
     for batch in batches {
         let asked: Vec<(String, String)> = batch
@@ -32,6 +38,7 @@ fn decider(mut wire: Wire, session: &str, decision: &str, batches: &mpsc::Receiv
         }
         // What every client hears of the session is not looked through again and again.
         wire.clear_inbox();
+        let _ = done.send(());
     }
     heard
 }
@@ -48,11 +55,12 @@ fn fault_69_of_two_answers_to_a_question_at_once_exactly_one_wins() {
     let mut commands = BTreeMap::new();
     let (allowed, denied) = std::thread::scope(|scope| {
         let mut batches = Vec::new();
+        let (done, answered) = mpsc::channel();
         let deciders = ["allow_once", "reject_once"].map(|decision| {
             let (sender, receiver) = mpsc::channel();
             batches.push(sender);
-            let (wire, session) = (env.client(decision), &session);
-            scope.spawn(move || decider(wire, session, decision, &receiver))
+            let (wire, session, done) = (env.client(decision), &session, done.clone());
+            scope.spawn(move || decider(wire, session, decision, &receiver, &done))
         });
         for round in 0..races().div_ceil(BATCH) {
             let go = env.path(&format!("go-{round}"));
@@ -68,6 +76,10 @@ fn fault_69_of_two_answers_to_a_question_at_once_exactly_one_wins() {
             batches.iter().for_each(|sender| sender.send(batch.clone()).expect("a decider waits"));
             for _ in 0..BATCH {
                 ada.fact(&session, "permission_resolved");
+            }
+            // The later of two answers is told who was first only as long as that is remembered.
+            for _ in &batches {
+                answered.recv_timeout(PATIENCE).expect("a decider goes on");
             }
             std::fs::write(go, "").expect("a file can be made");
             ada.fact(&session, "turn_ended");

@@ -11,7 +11,7 @@ view GET /v1/openapi.json /v1/auth /v1/events /v1/agents /v1/status /v1/sessions
 view GET /v1/sessions/{id}/permissions /v1/sessions/{id}/members /v1/sessions/{id}/history /v1/sessions/{id}/events
 view GET /v1/sessions/{id}/runs /v1/sessions/{id}/rules /v1/sessions/{id}/export /v1/sessions/{id}/blobs/{sha256}
 view GET /v1/templates /v1/templates/{name} /v1/memories /v1/memories/{memory_id}
-view GET /v1/search /v1/approvals /v1/costs /v1/rules
+view GET /v1/search /v1/approvals /v1/costs /v1/rules /v1/disk-usage
 view POST /v1/rules/test
 edit POST /v1/sessions /v1/import /v1/templates /v1/memories /v1/memories/command /v1/search/rebuild
 edit PATCH /v1/sessions/{id} /v1/sessions/{id}/queue/{input_seq} /v1/memories/{memory_id}

@@ -17,6 +17,14 @@ fn selected(pty: &Pty, name: &str) -> Vec<String> {
     })
 }
 
+/// Waits until nobody is in a session, nor owns it.
+fn left(env: &TestEnv, session: &str) {
+    eventually("the window has left", || {
+        let members = env.connect().ok("who", json!({"session_id": session}))["members"].take();
+        members.as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+}
+
 #[test]
 fn what_needs_a_person_stands_first_and_one_key_answers_what_is_shown() {
     let env = TestEnv::started();
@@ -84,11 +92,7 @@ fn enter_attaches_and_detaching_comes_back() {
     pty.keys("q");
     assert_eq!(pty.wait_exit(), 0);
     assert!(!pty.is_raw());
-    // Nobody was left in it, and nobody owns it.
-    eventually("the window has left", || {
-        let members = env.connect().ok("who", json!({"session_id": "one"}))["members"].take();
-        members.as_array().is_some_and(Vec::is_empty).then_some(())
-    });
+    left(&env, "one");
 }
 
 #[test]
@@ -230,10 +234,7 @@ fn a_signal_that_comes_while_a_window_is_attached_ends_both() {
     processes::signal(pty.pid(), Signal::TERM);
     assert_eq!(pty.wait_exit(), 0);
     assert!(!pty.is_raw());
-    eventually("the window has gone, too", || {
-        let members = env.connect().ok("who", json!({"session_id": "api"}))["members"].take();
-        members.as_array().is_some_and(Vec::is_empty).then_some(())
-    });
+    left(&env, "api");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::{TestEnv, dice::Dice, oracle};
 use sample::{Sample, Watch};
 use std::{
     collections::BTreeSet,
+    fs,
     panic::resume_unwind,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
@@ -102,6 +103,8 @@ pub fn run(length: Length, seed: u64, table: bool) {
         [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "65536"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
     let env = TestEnv::with(if matches!(length, Length::Sessions(_)) { &frugal } else { &[] });
     env.daemon();
+    // The first window that is attached makes it, and it stays: which may be before the first look or after it.
+    fs::create_dir_all(env.state().root().join("history")).expect("a directory can be made");
     let mut watch = Watch::new(&env);
     let churn = |length: Length, dice: &mut Dice, looks: Option<&mut Watch<'_>>| -> u64 {
         let run = Run {

@@ -26,6 +26,7 @@ impl TestEnv {
             ["rest", "name", "deleted_ms"].map(|name| format!("ALTER TABLE session DROP COLUMN {name};"));
         // What each schema added, the last one first.
         let undo = [
+            (5, "DROP TABLE piece;".to_owned()),
             (4, "ALTER TABLE session DROP COLUMN active_ms;".to_owned()),
             (3, "DROP TABLE payer; DROP TABLE spend; DELETE FROM item WHERE kind = 5;".to_owned()),
             (2, indexes.concat() + &columns.concat()),

@@ -26,10 +26,11 @@ pub(crate) use verb::*;
 pub(crate) use wait::{WaitArgs, WhenArgs, WhenVerb};
 pub(crate) use web::*;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
-use vibes_protocol::model::{Detached, OrphanPolicy};
+use vibes_protocol::model::{CostsBy, Detached, OrphanPolicy};
 
 const EXIT_CODES: &str = "\
 Session ids: a full id, the first characters of one, a name, or `-` for the session used last;
@@ -446,8 +447,8 @@ pub(crate) struct ImportArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CostsArgs {
     /// By what
-    #[arg(long, value_enum, default_value_t = CostsOf::Day)]
-    pub(crate) by: CostsOf,
+    #[arg(long, default_value = "day", value_parser = costs_by())]
+    pub(crate) by: CostsBy,
     /// From this day on (2026-11-01), or so long ago (12h, 7d, 4w)
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
@@ -462,20 +463,18 @@ pub(crate) struct CostsArgs {
     pub(crate) csv: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CostsOf {
-    /// Days
-    Day,
-    /// Weeks
-    Week,
-    /// Agents
-    Agent,
-    /// Models
-    Model,
-    /// Sessions
-    Session,
-    /// Directories
-    Directory,
+/// The words of the protocol, with what they mean.
+fn costs_by() -> impl TypedValueParser<Value = CostsBy> {
+    let words = [
+        ("day", "Days"),
+        ("week", "Weeks"),
+        ("agent", "Agents"),
+        ("model", "Models"),
+        ("session", "Sessions"),
+        ("directory", "Directories"),
+    ];
+    PossibleValuesParser::new(words.map(|(word, what)| PossibleValue::new(word).help(what)))
+        .try_map(|word| serde_json::from_value::<CostsBy>(word.into()))
 }
 
 #[derive(Debug, Subcommand)]

@@ -34,4 +34,4 @@ pub use session::{
 };
 pub use template::{Template, TemplateInfo};
 pub use trigger::{Condition, Trigger, TriggerState};
-pub use turn::{CostSum, ModelUse, TurnInfo};
+pub use turn::{CostSum, CostsBy, ModelUse, TurnInfo};

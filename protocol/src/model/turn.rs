@@ -62,6 +62,26 @@ pub struct ModelUse {
     pub cost: Option<Cost>,
 }
 
+/// What costs are told by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CostsBy {
+    /// Days, in the daemon's time zone.
+    #[default]
+    Day,
+    /// Weeks by ISO 8601.
+    Week,
+    /// Agents.
+    Agent,
+    /// Models.
+    Model,
+    /// Sessions.
+    Session,
+    /// Directories.
+    Directory,
+}
+
 /// What turns took together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -82,26 +82,6 @@ pub struct ForSession {
     pub path: Option<String>,
 }
 
-/// What costs are told by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum CostsBy {
-    /// Days, in the daemon's time zone.
-    #[default]
-    Day,
-    /// Weeks by ISO 8601.
-    Week,
-    /// Agents.
-    Agent,
-    /// Models.
-    Model,
-    /// Sessions.
-    Session,
-    /// Directories.
-    Directory,
-}
-
 /// The steps of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

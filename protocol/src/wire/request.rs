@@ -3,15 +3,13 @@
 //! Invariant: the table below is the only list of requests; the enum, the wire names and the reader come from it.
 //! `session_id` may be a full id, a unique name or a unique prefix everywhere.
 
-use crate::model::{ClientId, Detached, OrphanPolicy, Role, Seq, SessionState};
+use crate::model::{ClientId, CostsBy, Detached, OrphanPolicy, Role, Seq, SessionState};
 
 pub use super::access::{CreateToken, ListAudit, ListTokens, RevokeToken, Web, WebAction};
 pub use super::archive::{ExportSession, ImportSession};
 pub use super::life::{AddTrigger, GetDigest, GetDiskUsage, ListTriggers, MarkRead, RemoveTrigger};
 pub use super::memory::{AddMemory, EditMemory, GetMemory, MemoryCommand, RemoveMemories, SearchMemories};
-pub use super::parts::{
-    After, ClientKind, ClientProgram, Content, CostsBy, ForSession, ImportStep, WorktreeWish,
-};
+pub use super::parts::{After, ClientKind, ClientProgram, Content, ForSession, ImportStep, WorktreeWish};
 pub use super::search::{RebuildSearch, Search, SearchOrder};
 pub use super::template::{GetTemplate, ListTemplates, RemoveTemplate, SaveTemplate};
 pub use crate::model::Decision;

@@ -16,6 +16,7 @@ mod log;
 mod scenario;
 
 pub use log::{Entry, heard};
+pub use scenario::printed;
 
 use log::Log;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

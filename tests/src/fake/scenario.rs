@@ -5,6 +5,7 @@
 //! | `say TEXT`, `think TEXT` | a chunk of the message, of the thoughts |
 //! | `chunks N SIZE [DELAY_US] [TAG]` | N chunks `TAG#0 xxx…` of SIZE bytes, numbered from 0 |
 //! | `tool ID TITLE`, `tool_done ID`, `tool_failed ID` | a tool call begins, ends, fails |
+//! | `tool_prints ID N` | N updates of a tool call: with each line it prints, all of its output is told again |
 //! | `edit ID PATH` | a tool call that changes a file begins |
 //! | `plan A;B;C` | a plan with these entries |
 //! | `mode NAME`, `title TEXT`, `usage IN OUT [MODEL]`, `cost AMOUNT` | the updates of these names (`usage` goes with the answer) |
@@ -68,6 +69,17 @@ enum Stop {
 /// The first word and the rest.
 pub(super) fn split(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
+}
+
+/// A line that a tool prints: unlike any other, and of a kilobyte.
+pub fn printed(line: u64) -> String {
+    let mut state = line;
+    let words = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!(" {:08x}", state >> 32)
+    });
+    let words: String = words.take(112).collect();
+    format!("line {line}{words}\n")
 }
 
 /// A number of the script. A wrong one is a fault of the test, said loudly.
@@ -162,6 +174,7 @@ impl Turn {
                     "content": [{"type": "diff", "path": path, "oldText": null, "newText": "x"}],
                 }));
             }
+            "tool_prints" => self.tool_prints(rest),
             "tool_failed" => self
                 .update(json!({"sessionUpdate": "tool_call_update", "toolCallId": rest, "status": "failed"})),
             "tool_done" => self.update(
@@ -259,6 +272,20 @@ impl Turn {
         // For the oracle: what was written down here and is not in the journal was lost.
         self.fake.log.add("sent", format!("{tag} {sent}").as_bytes());
         if sent < count { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+
+    /// A tool that prints so many lines: all of its output is told again with each.
+    fn tool_prints(&self, rest: &str) {
+        let (id, lines) = split(rest);
+        let mut output = String::new();
+        for line in 0..number(lines) {
+            output.push_str(&printed(line));
+            self.update(json!({
+                "sessionUpdate": "tool_call_update", "toolCallId": id, "status": "in_progress",
+                "content": [{"type": "content", "content": {"type": "text", "text": output}}],
+                "rawOutput": {"output": output},
+            }));
+        }
     }
 
     fn ask_nowait(&self, rest: &str) {

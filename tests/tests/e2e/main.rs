@@ -38,6 +38,7 @@ mod launch;
 mod ledger;
 mod memory;
 mod notices;
+mod output;
 mod ownership;
 mod permissions;
 mod purge;

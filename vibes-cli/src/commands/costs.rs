@@ -2,25 +2,17 @@
 //!
 //! Invariant: only reads; `--json` prints what the daemon said, and `--csv` the same numbers.
 
-use crate::args::{CostsArgs, CostsOf};
+use crate::args::CostsArgs;
 use crate::client::{Daemon, Start};
 use crate::error::{Failure, Outcome};
 use crate::render::costs;
 use crate::{place, ui};
 use vibes_protocol::wire::Message;
-use vibes_protocol::wire::request::{CostsBy, GetCosts};
+use vibes_protocol::wire::request::GetCosts;
 
 pub(crate) fn run(args: &CostsArgs) -> Outcome {
     let mut daemon = Daemon::introduced(Start::Auto)?;
-    let by = match args.by {
-        CostsOf::Day => CostsBy::Day,
-        CostsOf::Week => CostsBy::Week,
-        CostsOf::Agent => CostsBy::Agent,
-        CostsOf::Model => CostsBy::Model,
-        CostsOf::Session => CostsBy::Session,
-        CostsOf::Directory => CostsBy::Directory,
-    };
-    let ask = GetCosts { by, since: args.since.clone(), until: args.until.clone(), limit: None };
+    let ask = GetCosts { by: args.by, since: args.since.clone(), until: args.until.clone(), limit: None };
     let Message::Costs { costs: sums, .. } = daemon.ask(ask)? else {
         return Err(Failure::unexpected("get_costs"));
     };
@@ -35,5 +27,5 @@ pub(crate) fn run(args: &CostsArgs) -> Outcome {
         return Ok(());
     }
     let home = place::home();
-    ui::data(&costs::table(&sums, by, home.as_deref(), ui::width(), ui::Paint::stdout()).join("\n"))
+    ui::data(&costs::table(&sums, args.by, home.as_deref(), ui::width(), ui::Paint::stdout()).join("\n"))
 }

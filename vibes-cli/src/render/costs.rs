@@ -9,8 +9,8 @@ use super::table::{self, Cell};
 use super::{keep_end, tilde};
 use crate::ui::Paint;
 use unicode_width::UnicodeWidthStr as _;
+use vibes_protocol::model::CostsBy;
 use vibes_protocol::model::{Cost, CostSum, Usage};
-use vibes_protocol::wire::request::CostsBy;
 
 /// The longest bar, in columns.
 const BAR: usize = 30;

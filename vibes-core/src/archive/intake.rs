@@ -6,7 +6,7 @@
 use crate::{
     agent::spool::hex,
     glimpse::Line,
-    journal::{Packed, RowChange, Spend, group},
+    journal::{Hash, Packed, Reduced, RowChange, Spend},
     prices,
     session::{past::Past, persist, state::State},
 };
@@ -14,7 +14,7 @@ use crate::{
 use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use vibes_protocol::model::{Cost, Fact, Seq, TurnInfo, fact::KINDS};
 
 /// The longest line, in bytes: as much as one of the daemon may have.
@@ -92,7 +92,10 @@ pub struct Intake {
     seq: Seq,
     at_ms: i64,
     first_ms: i64,
-    group: Vec<u8>,
+    group: Reduced,
+    /// What large records had in them once, and what is stored of that.
+    met: HashSet<Hash>,
+    stored: HashSet<Hash>,
     group_first: Seq,
     hash: Sha256,
     /// The hash after each of the last records.
@@ -146,7 +149,9 @@ impl Intake {
             seq: 0,
             at_ms: 0,
             first_ms: 0,
-            group: Vec::new(),
+            group: Reduced::default(),
+            met: HashSet::new(),
+            stored: HashSet::new(),
             group_first: 1,
             hash: Sha256::new(),
             hashes: VecDeque::new(),
@@ -233,7 +238,7 @@ impl Intake {
         let told = sound(raw)?;
         self.fold(seq, at_ms, &told, state)?;
         // As long as the last record is that of the group.
-        if !self.group.is_empty() && self.group.len() + raw.len() > group::PACKED_GROUP {
+        if !self.group.is_empty() && !self.group.takes(raw.len()) {
             self.pack()?;
         }
         if self.seq == 0 {
@@ -250,8 +255,10 @@ impl Intake {
         if self.mark.0 == seq {
             self.mark.1 = Some(hex(&self.hash.clone().finalize()));
         }
-        group::push_record(&mut self.group, at_ms, raw.as_bytes());
-        Ok(())
+        let stored = &self.stored;
+        self.group
+            .push(at_ms, raw.as_bytes(), &mut self.met, &mut |hash| Ok(stored.contains(hash)))
+            .map_err(|error| error.to_string())
     }
 
     /// What the session shows of itself without its records being read.
@@ -294,9 +301,10 @@ impl Intake {
         if self.group.is_empty() {
             return Ok(());
         }
-        let body = zstd::bulk::compress(&self.group, 3).map_err(|error| error.to_string())?;
-        self.ready.records.push(Packed { first: self.group_first, last: self.seq, body });
-        self.group.clear();
+        let group = std::mem::take(&mut self.group);
+        let packed = Packed::of(self.group_first, self.seq, group).map_err(|error| error.to_string())?;
+        self.stored.extend(packed.pieces.iter().map(|(hash, _)| *hash));
+        self.ready.records.push(packed);
         self.group_first = self.seq + 1;
         Ok(())
     }

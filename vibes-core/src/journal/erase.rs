@@ -27,9 +27,11 @@ pub(super) const ERASING: i64 = -1;
 /// Where the last number is kept that was given to a session.
 const LAST_NO: &str = "last_no";
 /// How much one transaction erases, in bytes: some milliseconds of work, which is what a commit may have to wait.
-const PIECE: i64 = 1024 * 1024;
+const SLICE: i64 = 1024 * 1024;
 /// How many rows it takes at most.
 const ROWS: i64 = 512;
+/// How many pieces it takes at most: they have at most 32 KiB, and compressed about 4.
+const PIECES: i64 = 128;
 /// How many holes are made at once, the largest first: each takes some tens of microseconds.
 const HOLES: usize = 512;
 
@@ -77,12 +79,32 @@ pub(super) fn is_there(connection: &Connection, session: SessionNo) -> Result<bo
     Ok(select.exists(params![session, GONE])?)
 }
 
-/// The next records to erase, as their first and last group, and about how many bytes that writes; none when there are no
-/// more.
-pub(super) fn piece(
+/// What is erased at once.
+pub(super) enum Slice {
+    /// Records, as their first and last group.
+    Records(i64, i64),
+    /// What records had in common: the first so many pieces.
+    Pieces(i64),
+}
+
+/// The next slice to erase, and about how many bytes that writes; none when there is nothing left.
+pub(super) fn slice(
     connection: &Connection,
     session: SessionNo,
-) -> Result<Option<(i64, i64, usize)>, StoreError> {
+) -> Result<Option<(Slice, usize)>, StoreError> {
+    if let Some((begin, end, bytes)) = groups(connection, session)? {
+        return Ok(Some((Slice::Records(begin, end), bytes)));
+    }
+    let pieces = "SELECT count(*), coalesce(sum(n), 0) FROM
+                  (SELECT octet_length(body) AS n FROM piece WHERE session = ?1 ORDER BY hash LIMIT ?2)";
+    let (count, bytes): (i64, i64) = connection
+        .prepare_cached(pieces)?
+        .query_row([session, PIECES], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((count > 0).then(|| (Slice::Pieces(count), usize::try_from(bytes).unwrap_or(0))))
+}
+
+/// The next groups of records, and about how many bytes they are.
+fn groups(connection: &Connection, session: SessionNo) -> Result<Option<(i64, i64, usize)>, StoreError> {
     let mut select = connection.prepare_cached(
         "SELECT first, length(body) FROM records WHERE session = ?1 ORDER BY first LIMIT ?2",
     )?;
@@ -91,7 +113,7 @@ pub(super) fn piece(
     while let Some(row) = rows.next()? {
         let (first, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
         found = match found {
-            Some((begin, _, sum)) if sum + bytes <= PIECE => Some((begin, first, sum + bytes)),
+            Some((begin, _, sum)) if sum + bytes <= SLICE => Some((begin, first, sum + bytes)),
             None => Some((first, first, bytes)),
             Some(_) => break,
         };
@@ -99,16 +121,19 @@ pub(super) fn piece(
     Ok(found.map(|(begin, end, bytes)| (begin, end, usize::try_from(bytes).unwrap_or(0))))
 }
 
-/// Erases them. Inside a transaction.
-pub(super) fn erase(
-    connection: &Connection,
-    session: SessionNo,
-    begin: i64,
-    end: i64,
-) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("DELETE FROM records WHERE session = ?1 AND first BETWEEN ?2 AND ?3")?
-        .execute(params![session, begin, end])?;
+/// Erases it. Inside a transaction.
+pub(super) fn erase(connection: &Connection, session: SessionNo, slice: &Slice) -> Result<(), StoreError> {
+    match slice {
+        Slice::Records(begin, end) => connection
+            .prepare_cached("DELETE FROM records WHERE session = ?1 AND first BETWEEN ?2 AND ?3")?
+            .execute(params![session, begin, end])?,
+        Slice::Pieces(count) => connection
+            .prepare_cached(
+                "DELETE FROM piece WHERE session = ?1
+                 AND hash IN (SELECT hash FROM piece WHERE session = ?1 ORDER BY hash LIMIT ?2)",
+            )?
+            .execute(params![session, count])?,
+    };
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! record, little-endian; the numbers are dense, so only the first is kept, in the row. A frame on the wire is a
 //! small head spliced before the same bytes.
 
+use super::StoreError;
 use bytes::Bytes;
 use std::io;
 use vibes_protocol::model::{Epoch, Seq, SessionId};
@@ -14,26 +15,34 @@ pub const PACKED_GROUP: usize = 256 * 1024;
 /// More than any group holds: one record is at most a line of 16 MiB, and its encoding. In bytes.
 const MAX_GROUP: u64 = 64 * 1024 * 1024;
 
-/// A packed group's body. Its size stands in the frame; without one it is read as a stream.
-pub fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
-    let mut unpacker = Unpacker::default();
-    unpacker.unpack(packed)?;
-    Ok(unpacker.body)
-}
-
 /// Unpacks group after group into the same memory: a context and a buffer for each of them would be mapped, cleared
 /// and unmapped again, which costs as much as the unpacking.
 #[derive(Default)]
 pub struct Unpacker {
     context: Option<zstd::bulk::Decompressor<'static>>,
     body: Vec<u8>,
+    rebuilt: Vec<u8>,
 }
 
+/// What is kept of a buffer for the next group, in bytes: room for one of the usual size and its last record.
+const KEPT: usize = 2 * PACKED_GROUP;
+
 impl Unpacker {
-    /// A packed group's body, until the next one.
+    /// The same, when something else is to be made of it.
+    pub fn rebuild(
+        &mut self,
+        packed: &[u8],
+        make: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<(), StoreError>,
+    ) -> Result<&[u8], StoreError> {
+        self.unpack(packed).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        self.rebuilt.clear();
+        self.rebuilt.shrink_to(KEPT);
+        make(&self.body, &mut self.rebuilt)?;
+        Ok(&self.rebuilt)
+    }
+
+    /// A packed group's body, until the next one. Its size stands in the frame; without one it is read as a stream.
     pub fn unpack(&mut self, packed: &[u8]) -> io::Result<&[u8]> {
-        /// What is kept for the next group, in bytes: room for one of the usual size and its last record.
-        const KEPT: usize = 2 * PACKED_GROUP;
         self.body.clear();
         self.body.shrink_to(KEPT);
         match zstd::zstd_safe::get_frame_content_size(packed) {

@@ -9,7 +9,7 @@ pub use behind::{Head, Run};
 pub use sizes::{Pages, Size};
 
 use super::{
-    By, Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, erase::ERASING, group,
+    Place, Rest, RowKind, SessionNo, Spending, SpoolOffset, StoreError, erase::ERASING, group, pieces,
     schema::note_damage, spend,
 };
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use vibes_protocol::model::{Epoch, Seq, SessionId};
+use vibes_protocol::model::{CostsBy, Epoch, Seq, SessionId};
 
 /// A session as it lies in the store.
 #[derive(Debug)]
@@ -324,7 +324,7 @@ impl Reader {
     /// What was spent between two moments, in words as in [`spend::moment`]; `None` when one of these names none. Blocking.
     pub fn spent(
         &self,
-        by: By,
+        by: CostsBy,
         since: Option<&str>,
         until: Option<&str>,
         limit: u32,
@@ -404,11 +404,7 @@ impl Reader {
                     continue;
                 }
                 let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-                let body = if row.get::<_, i64>(3)? == 1 {
-                    unpacker.unpack(body).map_err(|error| StoreError::Damaged(error.to_string()))?
-                } else {
-                    body
-                };
+                let body = pieces::body(connection, session, row.get(3)?, body, unpacker)?;
                 let mut there = first;
                 page.frames
                     .reserve(last.saturating_sub(first).saturating_add(1).min(max_records as u64), body);

@@ -4,7 +4,7 @@
 //! carried over is in it: a salvage that is cut short is done again from the same bytes. Numbers stay what they were;
 //! records that are lost have a record in their place that says so.
 
-use super::{StoreError, group, schema};
+use super::{StoreError, group, pieces, schema};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params, types::Value};
 use std::{
     collections::VecDeque,
@@ -186,6 +186,16 @@ fn carry(from: &Path, into: &Connection) -> Result<Kept, StoreError> {
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (no, head) in known {
+        // Records are judged by what they are joined of.
+        let select = "SELECT session, hash, body FROM piece WHERE session = ?1";
+        rows(&old, select, "hash", &[no.into()], &mut |row| {
+            if let [_, Value::Blob(hash), Value::Blob(body)] = &row[..]
+                && pieces::is_sound(hash, body)
+            {
+                put(into, "INSERT OR IGNORE INTO piece VALUES (?1, ?2, ?3)", row)?;
+            }
+            Ok(())
+        })?;
         kept.groups += records(&old, into, no, head)?;
         kept.lost += fill(into, no, head)?;
         for kind in 1..=5 {
@@ -328,7 +338,7 @@ fn records(old: &Connection, into: &Connection, no: i64, head: i64) -> Result<u6
     let select =
         "SELECT first, last, epoch, packed, body FROM records WHERE session = ?1 AND first BETWEEN ?2 AND ?3
                   ORDER BY first";
-    let mut count = 0;
+    let (mut count, mut unpacker) = (0, group::Unpacker::default());
     // Of a session whose row is lost nobody knows where it ends.
     let end = if head > 0 { head } else { i64::from(u32::MAX) };
     around(old, select, &[no.into()], (1, end), &mut |row| {
@@ -342,7 +352,7 @@ fn records(old: &Connection, into: &Connection, no: i64, head: i64) -> Result<u6
         else {
             return Ok(());
         };
-        if sound(*first, *last, *packed, body) {
+        if sound(into, no, (*first, *last), *packed, body, &mut unpacker) {
             count += into
                 .prepare_cached(
                     "INSERT OR IGNORE INTO records (session, first, last, epoch, packed, body)
@@ -357,18 +367,15 @@ fn records(old: &Connection, into: &Connection, no: i64, head: i64) -> Result<u6
 
 /// Whether a group holds the records it says, each of them JSON: pages carry no checksum, so what can be read may
 /// still be garbage.
-fn sound(first: i64, last: i64, packed: i64, body: &[u8]) -> bool {
-    let unpacked;
-    let body = match packed {
-        0 => body,
-        _ => match group::unpack(body) {
-            Ok(body) => {
-                unpacked = body;
-                &unpacked
-            }
-            Err(_) => return false,
-        },
-    };
+fn sound(
+    into: &Connection,
+    no: i64,
+    (first, last): (i64, i64),
+    packed: i64,
+    body: &[u8],
+    unpacker: &mut group::Unpacker,
+) -> bool {
+    let Ok(body) = pieces::body(into, no, packed, body, unpacker) else { return false };
     let facts: Vec<_> = group::records(body).collect();
     i64::try_from(facts.len()).ok() == last.checked_sub(first).map(|count| count + 1)
         && facts.iter().all(|(_, fact)| serde_json::from_slice::<serde::de::IgnoredAny>(fact).is_ok())

@@ -82,6 +82,16 @@ INSERT INTO meta SELECT 'ledger', 'owed' WHERE EXISTS (SELECT 1 FROM session);
 /// When something last happened in a session, in time that daemons were awake. In an older store nobody knows.
 const ACTIVE: &str = "ALTER TABLE session ADD COLUMN active_ms INTEGER NOT NULL DEFAULT 0;";
 
+/// What several large records of a session have in common: see `pieces`.
+const PIECES: &str = "
+CREATE TABLE piece (
+    session INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (session, hash)
+) WITHOUT ROWID;
+";
+
 fn migrations() -> Migrations<'static> {
     let made = |_: &rusqlite::Transaction<'_>| {
         points::hit(Point::Migrate);
@@ -92,10 +102,11 @@ fn migrations() -> Migrations<'static> {
         M::up_with_hook(RESTING, made),
         M::up_with_hook(SPENT, made),
         M::up_with_hook(ACTIVE, made),
+        M::up_with_hook(PIECES, made),
     ])
 }
 
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 /// How long the writer waits for another program that has locked the store.
 pub(super) const LOCKED: Duration = Duration::from_secs(5);
 
@@ -283,15 +294,15 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     })?;
     let tables: i64 = connection.query_row(
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table'
-         AND name IN ('meta', 'session', 'records', 'item', 'payer', 'spend')",
+         AND name IN ('meta', 'session', 'records', 'item', 'payer', 'spend', 'piece')",
         [],
         |row| row.get(0),
     )?;
-    if tables != 6 {
+    if tables != 7 {
         return Err(StoreError::Damaged("a table is missing".to_owned()));
     }
     // Touches every table: a file that opens but cannot be read is found here, not in the middle of a turn.
-    for table in ["meta", "session", "records", "item", "payer", "spend"] {
+    for table in ["meta", "session", "records", "item", "payer", "spend", "piece"] {
         let touch = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)");
         connection.query_row(&touch, [], |_| Ok(()))?;
     }

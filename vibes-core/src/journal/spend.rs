@@ -6,7 +6,7 @@
 
 use super::{RowChange, SessionNo, StoreError, erase::is_there};
 use rusqlite::{Connection, params};
-use vibes_protocol::model::Usage;
+use vibes_protocol::model::{CostsBy, Usage};
 
 /// One model's part of a turn.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,23 +32,6 @@ pub struct Spent {
     pub cwd: String,
     /// Number, moment in milliseconds, and parts of each.
     pub turns: Vec<(u64, i64, Vec<Spend>)>,
-}
-
-/// What sums are told by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// Days, in the daemon's time zone.
-    Day,
-    /// Weeks that begin on Monday, by year and number.
-    Week,
-    /// Agents.
-    Agent,
-    /// Models.
-    Model,
-    /// Sessions.
-    Session,
-    /// Directories.
-    Directory,
 }
 
 /// A sum.
@@ -160,7 +143,7 @@ pub(super) fn moment(connection: &Connection, word: &str, after: bool) -> Result
 /// Sums over all sessions: days in their order, all else by what it cost and took.
 pub(super) fn sums(
     connection: &Connection,
-    by: By,
+    by: CostsBy,
     (since, until): Span,
     limit: u32,
 ) -> Result<Vec<Spending>, StoreError> {
@@ -168,22 +151,26 @@ pub(super) fn sums(
     // is looked up once.
     let of_session = "session";
     let (small, key, name, join) = match by {
-        By::Day => ("at_ms / 900000", "strftime('%Y-%m-%d', k * 900, 'unixepoch', 'localtime')", "NULL", ""),
-        By::Week => ("at_ms / 900000", "strftime('%G-W%V', k * 900, 'unixepoch', 'localtime')", "NULL", ""),
-        By::Model => ("model", "iif(k = '', 'unknown', k)", "NULL", ""),
-        By::Agent => (of_session, "payer.agent", "NULL", "JOIN payer ON payer.session = k"),
-        By::Directory => (
+        CostsBy::Day => {
+            ("at_ms / 900000", "strftime('%Y-%m-%d', k * 900, 'unixepoch', 'localtime')", "NULL", "")
+        }
+        CostsBy::Week => {
+            ("at_ms / 900000", "strftime('%G-W%V', k * 900, 'unixepoch', 'localtime')", "NULL", "")
+        }
+        CostsBy::Model => ("model", "iif(k = '', 'unknown', k)", "NULL", ""),
+        CostsBy::Agent => (of_session, "payer.agent", "NULL", "JOIN payer ON payer.session = k"),
+        CostsBy::Directory => (
             of_session,
             "iif(payer.cwd = '', 'purged', payer.cwd)",
             "NULL",
             "JOIN payer ON payer.session = k",
         ),
-        By::Session => {
+        CostsBy::Session => {
             (of_session, "session.id", "session.name", "JOIN session ON session.no = k AND session.rest <= 2")
         }
     };
     let order = match by {
-        By::Day | By::Week => "1",
+        CostsBy::Day | CostsBy::Week => "1",
         _ => "sum(part.amount) DESC, sum(part.output) DESC, 1",
     };
     // All of them are read faster in their own order than by the index.

@@ -7,9 +7,11 @@
 use super::{
     Farewell, RowChange, SessionNo, Spent, StoreError,
     erase::{ERASING, GONE, part},
+    pieces::{self, Hash, Reduced},
     spend,
 };
 use rusqlite::{Connection, params};
+use std::io;
 use vibes_protocol::model::{Epoch, Seq, SessionId};
 
 /// Records as they will lie, compressed.
@@ -19,8 +21,25 @@ pub struct Packed {
     pub first: Seq,
     /// The number of the last.
     pub last: Seq,
+    /// How the body lies: see [`Reduced::packed`].
+    pub packed: i64,
     /// The body, compressed.
     pub body: Vec<u8>,
+    /// What is stored with it.
+    pub pieces: Vec<(Hash, Vec<u8>)>,
+}
+
+impl Packed {
+    /// A group as it is stored.
+    pub fn of(first: Seq, last: Seq, group: Reduced) -> io::Result<Self> {
+        let body = zstd::bulk::compress(&group.body, 3)?;
+        Ok(Self { first, last, packed: group.packed(), body, pieces: group.pieces })
+    }
+
+    /// How much is written with it, in bytes.
+    pub fn size(&self) -> usize {
+        self.body.len() + self.pieces.iter().map(|(_, body)| body.len()).sum::<usize>()
+    }
 }
 
 /// A piece of a session that comes in.
@@ -71,12 +90,13 @@ pub(super) fn add(connection: &Connection, no: SessionNo, piece: &Piece) -> Resu
             )?
             .execute(params![no, piece.leavings, GONE, ERASING])?;
     }
-    for Packed { first, last, body } in &piece.records {
+    for Packed { first, last, packed, body, pieces } in &piece.records {
+        pieces::store(connection, no, pieces)?;
         connection
             .prepare_cached(
-                "INSERT INTO records (session, first, last, epoch, packed, body) VALUES (?1, ?2, ?3, ?4, 1, ?5)",
+                "INSERT INTO records (session, first, last, epoch, packed, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![no, *first as i64, *last as i64, piece.epoch as i64, body])?;
+            .execute(params![no, *first as i64, *last as i64, piece.epoch as i64, packed, body])?;
     }
     for row in &piece.rows {
         connection

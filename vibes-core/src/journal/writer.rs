@@ -13,6 +13,7 @@ use super::{
     Change, Farewell, NewSession, Opened, Piece, RowChange, SessionNo, Settled, Spent, StoreError,
     ballast::Ballast,
     erase,
+    pieces::Met,
     schema::{note_damage, set_meta},
     seal::Seal,
     spend,
@@ -111,6 +112,7 @@ impl Writer {
             erased: Vec::new(),
             next_piece: Instant::now(),
             file: None,
+            met: Met::default(),
             last_no,
         };
         thread::Builder::new().name(WRITER.into()).spawn(move || desk.run(inbox, &runtime))?;
@@ -225,6 +227,8 @@ struct Desk {
     next_piece: Instant,
     /// The store's file, for holes.
     file: Option<&'static File>,
+    /// What large records had in them once.
+    met: Met,
     /// The last number given to a session. None is given twice: somebody may still read what was under it, and what
     /// outlives a session names it.
     last_no: SessionNo,
@@ -269,6 +273,7 @@ impl Desk {
                 }
                 Some(Job::Part(farewell, reply)) => {
                     packs.retain(|(session, _)| *session != farewell.session);
+                    self.met.forget(farewell.session);
                     let parted = self.transaction(true, |connection| erase::part(connection, &farewell));
                     let _ = reply.send(parted.map(|_| ()));
                 }

@@ -264,6 +264,8 @@ struct Task {
     collect: Option<(u64, u64)>,
     /// When that is looked at again.
     collect_at: Instant,
+    /// How much was recorded since the records were last to be packed, in bytes.
+    unpacked: usize,
     /// When it may be let go, if it rests then.
     retire_at: Instant,
     /// Who asked for nothing to be kept of it, and by when it must have been deleted.
@@ -325,6 +327,7 @@ pub fn spawn(
         notice_owed: false,
         collect: None,
         collect_at: Instant::now(),
+        unpacked: 0,
         retire_at: Instant::now() + RETIRE,
         purging: Vec::new(),
     };

@@ -62,8 +62,32 @@ pub fn fact(seq: Seq) -> Vec<u8> {
     format!(r#"{{"kind":"update","n":{seq},"text":"{}"}}"#, "ab".repeat((seq % 97) as usize)).into_bytes()
 }
 
+/// The same, but for some that are what a tool printed, told again with what it printed since.
+pub fn mixed(seq: Seq) -> Vec<u8> {
+    match seq.is_multiple_of(8) {
+        true => format!(r#"{{"kind":"update","n":{seq},"text":"{}"}}"#, output(18_000 + 10 * seq as usize))
+            .into_bytes(),
+        false => fact(seq),
+    }
+}
+
+/// Text that does not repeat itself; a longer one begins with the shorter one.
+pub fn output(length: usize) -> String {
+    let mut state = 7_u64;
+    let words = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{:x} ", state >> 40)
+    });
+    words.flat_map(String::into_bytes).take(length).map(char::from).collect()
+}
+
 /// The change that appends `count` records after `head`; the offset goes on by as many bytes.
 pub fn change(session: SessionNo, head: Seq, count: u64, sync: bool) -> Change {
+    change_of(fact, session, head, count, sync)
+}
+
+/// The same, of these facts.
+pub fn change_of(fact: fn(Seq) -> Vec<u8>, session: SessionNo, head: Seq, count: u64, sync: bool) -> Change {
     let mut body = Vec::new();
     (head + 1..=head + count).for_each(|seq| group::push_record(&mut body, seq as i64, &fact(seq)));
     Change {

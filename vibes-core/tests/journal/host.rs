@@ -24,8 +24,8 @@ fn child_writes_until_it_is_killed() {
             None => (session(&writer, 1).await, 0),
         };
         loop {
-            writer.commit(change(no, head, 3, false)).await.expect("it is committed");
-            writer.commit(change(no, head + 3, 2, true)).await.expect("it is committed");
+            writer.commit(change_of(mixed, no, head, 3, false)).await.expect("it is committed");
+            writer.commit(change_of(mixed, no, head + 3, 2, true)).await.expect("it is committed");
             head += 5;
             let mut out = std::io::stdout().lock();
             writeln!(out, "acked {head}").and_then(|()| out.flush()).expect("the parent listens");

@@ -7,4 +7,5 @@ mod common;
 mod damage;
 mod host;
 mod order;
+mod pieces;
 mod power;

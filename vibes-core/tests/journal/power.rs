@@ -45,7 +45,8 @@ fn child_works_with_a_diary() {
             let segment = dir.join(format!("out.{head}"));
             fs::write(&segment, vec![b'x'; count as usize]).expect("it is written");
             let sync = round % 5 == 4;
-            let committed = writer.commit(change(no, head, count, sync)).await.expect("it is committed");
+            let committed =
+                writer.commit(change_of(mixed, no, head, count, sync)).await.expect("it is committed");
             head += count;
             segments.push((committed.txn, head, segment));
             if sync {

@@ -8,12 +8,12 @@ use crate::{
     dispatch::{Answer, Said, error},
 };
 use std::sync::Arc;
-use vibes_core::{journal::By, prices, sessions::store_error};
+use vibes_core::{prices, sessions::store_error};
 use vibes_protocol::{
     model::{Cost, CostSum, SessionId, TurnInfo},
     wire::{
         CodedError, ErrorCode, Message,
-        request::{CostsBy, GetCosts, ListTurns},
+        request::{GetCosts, ListTurns},
     },
 };
 
@@ -65,17 +65,9 @@ pub fn costs(connection: &Arc<Connection>, request_id: Option<String>, body: Get
     Answer::Later(Box::pin(async move {
         let _turn = server.pages.acquire().await;
         let reader = server.sessions.reader().clone();
-        let by = match body.by {
-            CostsBy::Day => By::Day,
-            CostsBy::Week => By::Week,
-            CostsBy::Agent => By::Agent,
-            CostsBy::Model => By::Model,
-            CostsBy::Session => By::Session,
-            CostsBy::Directory => By::Directory,
-        };
         let limit = body.limit.unwrap_or(SUMS).clamp(1, SUMS);
         let read = tokio::task::spawn_blocking(move || {
-            reader.spent(by, body.since.as_deref(), body.until.as_deref(), limit)
+            reader.spent(body.by, body.since.as_deref(), body.until.as_deref(), limit)
         });
         let why = match read.await {
             Ok(Ok(Some(sums))) => {

@@ -2,8 +2,8 @@
 //!
 //! Invariant: as in `reader`: one statement a page. No session is woken, and the writer is asked for nothing.
 
-use super::{GROUPS, Reader, StoreError, group, next};
-use crate::journal::SessionNo;
+use super::{GROUPS, Open, Reader, StoreError, next};
+use crate::journal::{SessionNo, pieces};
 use rusqlite::{Connection, Row, params};
 use vibes_protocol::model::{Epoch, Seq};
 
@@ -22,7 +22,7 @@ pub struct Head {
     pub is_awake: bool,
 }
 
-/// Records side by side, unpacked. See [`group::records`].
+/// Records side by side, unpacked. See [`crate::journal::group::records`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The number of the first.
@@ -73,7 +73,7 @@ impl Reader {
 
     /// The records after `after`, in runs of up to about `max_bytes` together. Blocking.
     pub fn runs(&self, no: SessionNo, after: Seq, max_bytes: usize) -> Result<Vec<Run>, StoreError> {
-        self.with(|connection| {
+        self.open(|Open { connection, unpacker }| {
             let mut select = connection.prepare_cached(GROUPS)?;
             let mut rows = select.query(params![no, next(after)])?;
             let (mut runs, mut bytes) = (Vec::new(), 0);
@@ -83,21 +83,13 @@ impl Reader {
                 let number = |at: usize| row.get::<_, i64>(at).map(|number| number as u64);
                 let (first, last, epoch) = (number(0)?, number(1)?, number(2)?);
                 if last > after {
-                    let body = unpacked(row)?;
+                    let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+                    let body = pieces::body(connection, no, row.get(3)?, body, unpacker)?.to_vec();
                     bytes += body.len();
                     runs.push(Run { first, last, epoch, body });
                 }
             }
             Ok(runs)
         })
-    }
-}
-
-/// The body of a row of records (`first`, `last`, `epoch`, `packed`, `body`).
-fn unpacked(row: &Row<'_>) -> Result<Vec<u8>, StoreError> {
-    let body = row.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-    match row.get::<_, i64>(3)? {
-        1 => group::unpack(body).map_err(|error| StoreError::Damaged(error.to_string())),
-        _ => Ok(body.to_vec()),
     }
 }

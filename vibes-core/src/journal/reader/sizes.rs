@@ -46,6 +46,7 @@ impl Reader {
             let mut select = connection.prepare_cached(
                 "SELECT no, id, deleted_ms IS NOT NULL, octet_length(body)
                    + coalesce((SELECT sum(octet_length(body)) FROM records WHERE session = no), 0)
+                   + coalesce((SELECT sum(octet_length(body)) FROM piece WHERE session = no), 0)
                    + coalesce((SELECT sum(octet_length(key) + octet_length(value)) FROM item WHERE session = no), 0)
                  FROM session WHERE rest <= 2",
             )?;

@@ -52,9 +52,9 @@ impl Desk {
 
     /// `false` when there is nothing left of it.
     fn erase_piece(&mut self, session: SessionNo) -> Result<bool, StoreError> {
-        let Some((begin, end, bytes)) = erase::piece(&self.connection, session)? else { return Ok(false) };
+        let Some((slice, bytes)) = erase::slice(&self.connection, session)? else { return Ok(false) };
         self.transaction(false, |connection| {
-            erase::erase(connection, session, begin, end)?;
+            erase::erase(connection, session, &slice)?;
             points::hit(Point::PurgeSlice);
             Ok(())
         })?;

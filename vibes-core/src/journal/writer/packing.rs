@@ -1,14 +1,18 @@
 //! The writer's work while nobody waits: small groups of records become compressed ones.
 //!
 //! Invariant: a step is one transaction of some milliseconds, and what others wait for goes between two of them. A group
-//! that is packed holds the same records under the same numbers.
+//! that is packed holds the same records under the same numbers; what large ones have in common is stored once.
 
 use super::{Desk, Job};
 use crate::{
-    journal::{SessionNo, StoreError, group},
+    journal::{
+        SessionNo, StoreError, group,
+        pieces::{self, Hash, Reduced},
+    },
     points::{self, Point},
 };
 use rusqlite::params;
+use std::collections::HashSet;
 use tokio::sync::mpsc;
 use vibes_protocol::model::Seq;
 
@@ -37,10 +41,12 @@ impl Desk {
     /// Replaces small groups by compressed ones of up to [`group::PACKED_GROUP`] bytes, one transaction of a few of
     /// them at a time. `true` when there is more to do.
     fn pack(&mut self, session: SessionNo, through: Seq) -> Result<bool, StoreError> {
-        let mut packed: Vec<(i64, i64, i64, Vec<u8>)> = Vec::new();
+        let mut groups: Vec<(i64, i64, i64, Reduced)> = Vec::new();
         let (mut bytes, mut more) = (0, false);
         {
-            let mut select = self.connection.prepare_cached(
+            let met = self.met.of(session);
+            let connection = &self.connection;
+            let mut select = connection.prepare_cached(
                 "SELECT first, last, epoch, body FROM records
                  WHERE session = ?1 AND last <= ?2 AND packed = 0 ORDER BY first",
             )?;
@@ -54,33 +60,42 @@ impl Desk {
                     break;
                 }
                 bytes += body.len();
-                match packed.last_mut() {
+                // What this step stores is not in the store yet.
+                let stored: HashSet<Hash> =
+                    groups.iter().flat_map(|(.., group)| &group.pieces).map(|(hash, _)| *hash).collect();
+                let mut group = Reduced::default();
+                for (at_ms, fact) in group::records(body) {
+                    group.push(at_ms, fact, met, &mut |hash| {
+                        Ok(stored.contains(hash) || pieces::is_stored(connection, session, hash)?)
+                    })?;
+                }
+                match groups.last_mut() {
                     Some((_, end, its_epoch, whole))
-                        if *its_epoch == epoch
-                            && *end + 1 == first
-                            && whole.len() + body.len() <= group::PACKED_GROUP =>
+                        if *its_epoch == epoch && *end + 1 == first && whole.takes_all(&group) =>
                     {
                         *end = last;
-                        whole.extend_from_slice(body);
+                        whole.extend(group);
                     }
-                    _ => packed.push((first, last, epoch, body.to_vec())),
+                    _ => groups.push((first, last, epoch, group)),
                 }
             }
         }
-        if packed.is_empty() {
+        if groups.is_empty() {
             return Ok(false);
         }
         self.transaction(false, |connection| {
-            for (first, last, epoch, body) in &packed {
-                let body = zstd::bulk::compress(body, 3)?;
+            for (first, last, epoch, group) in &groups {
+                let body = zstd::bulk::compress(&group.body, 3)?;
                 connection
                     .prepare_cached("DELETE FROM records WHERE session = ?1 AND first BETWEEN ?2 AND ?3")?
                     .execute(params![session, first, last])?;
+                pieces::store(connection, session, &group.pieces)?;
                 connection
                     .prepare_cached(
-                        "INSERT INTO records (session, first, last, epoch, packed, body) VALUES (?1, ?2, ?3, ?4, 1, ?5)",
+                        "INSERT INTO records (session, first, last, epoch, packed, body)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                     )?
-                    .execute(params![session, first, last, epoch, body])?;
+                    .execute(params![session, first, last, epoch, group.packed(), body])?;
             }
             points::hit(Point::Pack);
             Ok(())

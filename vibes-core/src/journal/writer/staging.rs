@@ -4,7 +4,7 @@
 
 use super::{CHECKPOINT, Desk, Job, TOUCHED, Writer};
 use crate::{
-    journal::{Piece, SessionNo, Settled, StoreError, staging},
+    journal::{Packed, Piece, SessionNo, Settled, StoreError, staging},
     points::{self, Point},
 };
 use tokio::sync::oneshot;
@@ -31,7 +31,7 @@ impl Desk {
         self.transaction(false, |connection| staging::add(connection, no, piece))?;
         self.last_no = self.last_no.max(no);
         points::hit(Point::Staged);
-        let bytes: usize = piece.records.iter().map(|packed| packed.body.len()).sum();
+        let bytes: usize = piece.records.iter().map(Packed::size).sum();
         self.logged += TOUCHED + bytes;
         if self.logged >= CHECKPOINT {
             self.checkpoint();

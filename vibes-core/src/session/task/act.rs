@@ -25,6 +25,10 @@ use vibes_protocol::model::SessionState;
 /// The tag of a command that nobody waits for.
 const UNASKED: Tag = 0;
 
+/// How much a session records before its records are packed though its turn goes on, in bytes: an agent may tell the output
+/// of a tool again with every line of it.
+const UNPACKED: usize = 4 * 1024 * 1024;
+
 /// Gives the runner the frames after `sent`, and the number of the last one given.
 fn write_after(link: &Link, outbox: &BTreeMap<u64, Vec<u8>>, sent: u64) -> u64 {
     let mut last = sent;
@@ -125,6 +129,7 @@ impl Task {
             spent,
             sync,
         };
+        let appended = change.append.as_ref().map_or(0, |append| append.body.len());
         match self.at.writer.commit(change).await {
             Ok(committed) => {
                 points::hit(self.point_of(&next, !asked.is_empty()));
@@ -153,6 +158,10 @@ impl Task {
                 self.notice_owed = true;
                 if visible || self.noticed.elapsed() >= NOTICE_EVERY {
                     self.refresh();
+                }
+                self.unpacked += appended;
+                if self.unpacked >= UNPACKED {
+                    self.pack();
                 }
                 self.act(out.effects);
                 if self.notice_owed && self.noticed.elapsed() >= NOTICE_EVERY {
@@ -278,9 +287,15 @@ impl Task {
                 Effect::Fetch(content) => self.fetch(content),
                 Effect::Count => self.count(),
                 Effect::Purge(tag, by) => self.purging.push((tag, by)),
-                Effect::Pack => self.at.writer.pack(self.no, self.state.head),
+                Effect::Pack => self.pack(),
             }
         }
+    }
+
+    /// Its records are compressed when there is time.
+    fn pack(&mut self) {
+        self.unpacked = 0;
+        self.at.writer.pack(self.no, self.state.head);
     }
 
     pub(super) fn start(&mut self) {

@@ -37,6 +37,11 @@ impl Paint {
         Self { on: true }
     }
 
+    /// Whether there are any.
+    pub(crate) fn is_on(self) -> bool {
+        self.on
+    }
+
     fn for_terminal(is_terminal: bool) -> Self {
         let dumb = place::variable("TERM").is_some_and(|term| term == "dumb");
         let on = is_terminal && !dumb && !place::is_set("NO_COLOR");

@@ -122,6 +122,39 @@ fn looking_at_a_session_is_not_joining_it() {
 }
 
 #[test]
+fn questions_are_answered_in_words_without_leaving() {
+    let env = TestEnv::started();
+    let session = named(&env, "api", "say ready");
+    let (mut ada, mut watch) = (env.client("ada"), env.client("watch"));
+    watch.subscribe(&session, 0, "viewer");
+    let pty = Pty::vibes(&env, &["top"]);
+    let options = json!([{"optionId": "allow", "name": "Answer", "kind": "answer"},
+        {"optionId": "deny", "name": "Do not answer", "kind": "reject_once"}]);
+    let input = json!({"questions": [{"question": "Which colour?", "header": "Colour",
+        "options": [{"label": "Red"}, {"label": "Blue"}]}, {"question": "Why?"}]});
+    let params = json!({"toolCall": {"toolCallId": "q", "rawInput": input}, "options": options});
+    let asks = json!({"jsonrpc": "2.0", "id": "q", "method": "session/request_permission", "params": params});
+    ada.prompt(&session, &format!("raw {asks}\nsleep_until {}", env.path("never")));
+    pty.wait_for_row("[W]ords");
+    eventually("the question is begun", || {
+        pty.keys("w");
+        pty.screen().iter().any(|row| row.starts_with("Colour (1 of 2) ›")).then_some(())
+    });
+    // Those that were pressed too often stand in the answer.
+    pty.keys("\x152\r");
+    pty.wait_for_row("Why? (2 of 2) ›");
+    pty.keys("because of the sea\r");
+    // This agent takes no words, and the daemon says so; the question is still there.
+    pty.wait_for_row("takes neither");
+    eventually("it is not answered", || {
+        pty.keys("d");
+        let info = ada.ok("get_session", json!({"session_id": session}));
+        (info["session"]["state"] == "processing").then_some(())
+    });
+    assert_eq!(watch.fact(&session, "permission_resolved")["fact"]["outcome"], "denied");
+}
+
+#[test]
 fn what_ends_something_asks_first() {
     let env = TestEnv::started();
     let busy = named(&env, "busy", &format!("say at it\nsleep_until {}", env.path("never")));
@@ -183,6 +216,46 @@ fn it_fits_a_phone_and_follows_its_size() {
         let info = ada.ok("get_session", json!({"session_id": session}));
         (info["session"]["state"] != "waiting_permission").then_some(())
     });
+}
+
+#[test]
+fn a_row_tells_what_is_new_and_reading_takes_it_away() {
+    let env = TestEnv::started();
+    let api = named(&env, "api", "say first");
+    let mut ada = env.client("ada");
+    ada.state(&api, "idle");
+    let pty = Pty::sized(&env, &["top"], (40, 16), KIND);
+    pty.wait_for_row("api          idle");
+    pty.wait_for_row("+1");
+    ada.prompt(&api, "say second");
+    pty.wait_for_row("+2");
+    pty.keys("\r");
+    pty.wait_for_row("› a prompt");
+    pty.keys("\x04");
+    pty.wait_for_screen("nothing new", |rows| {
+        rows.first().is_some_and(|row| row.contains("vibes top"))
+            && !rows.iter().any(|row| row.contains("+2"))
+    });
+}
+
+#[test]
+fn wide_signs_keep_their_columns() {
+    let env = TestEnv::started();
+    let api = named(&env, "api", "say 日本語 👩\u{200d}👧 e\u{301} done");
+    let pty = Pty::sized(&env, &["top"], (150, 24), KIND);
+    let rows = pty.wait_for_row("│   日本語 👩👧");
+    assert!(rows.iter().any(|row| row.contains("👩👧 e\u{301} done")), "{rows:#?}");
+    let mut ada = env.client("ada");
+    ada.prompt(&api, "say 語x then");
+    let rows = pty.wait_for_row("│   語x then");
+    // Whatever stood there before, the edge is where it was.
+    let columns = |c: char| match c {
+        '\u{301}' => 0,
+        c => 1 + usize::from(c >= '\u{2e80}'),
+    };
+    let edge = |row: &String| row.split('│').next().map(|list| list.chars().map(columns).sum::<usize>());
+    let edges: Vec<_> = rows[1..22].iter().map(edge).collect();
+    assert!(edges.iter().all(|edge| *edge == edges[0]), "{rows:#?}");
 }
 
 #[test]
@@ -252,6 +325,38 @@ fn a_window_that_dies_takes_nothing_with_it() {
     pty.keys("q");
     assert_eq!(pty.wait_exit(), 0);
     // The window could not give it back.
+    assert!(!pty.is_raw());
+}
+
+#[test]
+fn a_stop_gives_the_terminal_back_and_going_on_takes_it_again() {
+    let env = TestEnv::started();
+    named(&env, "api", "say ready");
+    let mut pty = Pty::vibes(&env, &["top"]);
+    selected(&pty, "api");
+    let stat = format!("/proc/{}/stat", pty.pid());
+    let stopped = || {
+        let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")).then_some(())
+    };
+    for how in ["key", "signal", "by force"] {
+        match how {
+            "key" => pty.keys("\x1a"),
+            "signal" => processes::signal(pty.pid(), Signal::TSTP),
+            _ => processes::signal(pty.pid(), Signal::STOP),
+        }
+        eventually("it has stopped", stopped);
+        assert_eq!(pty.is_raw(), how == "by force", "{how}");
+        let before = pty.drawn_bytes().len();
+        processes::signal(pty.pid(), Signal::CONT);
+        eventually("it draws all of it again", || {
+            String::from_utf8_lossy(&pty.drawn_bytes()[before..]).contains("vibes top").then_some(())
+        });
+        assert!(pty.is_raw(), "{how}");
+        selected(&pty, "api");
+    }
+    pty.keys("q");
+    assert_eq!(pty.wait_exit(), 0);
     assert!(!pty.is_raw());
 }
 

@@ -89,8 +89,7 @@ impl View {
         output.lines(permission::frame(
             &self.session,
             permission,
-            ui::width(),
-            limit,
+            permission::Room { limit, ..permission::Room::of_window(ui::width()) },
             now_ms(),
             self.holds_state,
             ui::Paint::stdout(),
@@ -101,7 +100,7 @@ impl View {
 /// Answers to the questions in a request, from words: one part for each question, between bars; a part of numbers
 /// chooses among what is offered.
 pub(crate) fn answers(input: &Value, words: &str) -> Result<Value, String> {
-    let asked = input["questions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let asked = questions(input);
     let parts: Vec<&str> = match asked {
         [_] => vec![words.trim()],
         _ => words.split('|').map(str::trim).collect(),
@@ -113,6 +112,16 @@ pub(crate) fn answers(input: &Value, words: &str) -> Result<Value, String> {
             parts.len()
         ));
     }
+    together(asked, &parts)
+}
+
+/// The questions in a request.
+pub(crate) fn questions(input: &Value) -> &[Value] {
+    input["questions"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Answers to all of them, from one part for each.
+pub(crate) fn together(asked: &[Value], parts: &[&str]) -> Result<Value, String> {
     let mut answers = serde_json::Map::new();
     for (question, part) in asked.iter().zip(parts) {
         let Some(name) = question["question"].as_str() else {
@@ -123,7 +132,8 @@ pub(crate) fn answers(input: &Value, words: &str) -> Result<Value, String> {
     Ok(Value::Object(answers))
 }
 
-fn answer(question: &Value, part: &str) -> Result<String, String> {
+/// The answer to one of them.
+pub(crate) fn answer(question: &Value, part: &str) -> Result<String, String> {
     let labels: Vec<&str> = question["options"]
         .as_array()
         .into_iter()
@@ -132,7 +142,7 @@ fn answer(question: &Value, part: &str) -> Result<String, String> {
         .collect();
     let numbers: Result<Vec<usize>, _> = part.split(',').map(|number| number.trim().parse()).collect();
     match numbers {
-        _ if part.is_empty() => Err("/answer wants words, or numbers of what is offered".to_owned()),
+        _ if part.is_empty() => Err("an answer is words, or numbers of what is offered".to_owned()),
         Ok(numbers) if !labels.is_empty() => {
             let label = |number: &usize| {
                 let label = labels.get(number.checked_sub(1)?);

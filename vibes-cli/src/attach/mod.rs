@@ -4,7 +4,7 @@
 //! Invariant: one loop on one thread owns all state. Whatever can wake it is in [`Event`]; threads only bridge what
 //! blocks (the socket, the keyboard, signals).
 
-mod asking;
+pub(crate) mod asking;
 mod attention;
 mod canvas;
 mod complete;

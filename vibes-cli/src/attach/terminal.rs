@@ -64,6 +64,18 @@ pub(crate) fn enter_whole() -> Outcome {
     ui::raw("\x1b[?1049h\x1b[?25l")
 }
 
+/// Takes a whole screen again that is ours already, from whoever changed it meanwhile.
+pub(crate) fn take_again() -> Outcome {
+    if BEFORE.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        return Ok(());
+    }
+    let failed = |error: Errno| Failure::io("cannot set the terminal", &error.into());
+    let mut raw = tcgetattr(stdin()).map_err(failed)?;
+    raw.make_raw();
+    tcsetattr(stdin(), OptionalActions::Now, &raw).map_err(failed)?;
+    ui::raw("\x1b[?2004h\x1b[?1049h\x1b[?25l")
+}
+
 /// Gives it back. A second time does nothing.
 pub(crate) fn restore() {
     let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -175,6 +187,11 @@ pub(crate) fn suspend() -> Outcome {
 /// The same for a terminal that has been given back.
 pub(crate) fn stop_here() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+}
+
+/// The same for a program that heeds that signal.
+pub(crate) fn stop_now() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
 }
 
 /// Tells signals as events, from a thread of its own.

@@ -173,7 +173,7 @@ fn rows(sessions: &[SessionInfo], frame: &Frame<'_>) -> Vec<String> {
 }
 
 /// How much is new; the daemon counts no further than this.
-fn unread(count: u32) -> String {
+pub(crate) fn unread(count: u32) -> String {
     if count >= 99 { "99+".to_owned() } else { count.to_string() }
 }
 

@@ -163,13 +163,30 @@ fn questions(input: &Value, field: &mut impl FnMut(&str, &str)) -> usize {
     1
 }
 
-/// The frame. `limit` is how many lines of the request are shown; `now_ms` tells what is left until the deadline.
-/// `holds_state` says that the session's directory holds vibes' own state.
+/// Where a request is framed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Columns there are.
+    pub(crate) width: usize,
+    /// How many lines of the request are shown.
+    pub(crate) limit: usize,
+    /// Words are typed after a key, question by question, and not after `/answer`.
+    pub(crate) asks_in_turn: bool,
+}
+
+impl Room {
+    /// A conversation that scrolls, where commands are typed.
+    pub(crate) fn of_window(width: usize) -> Self {
+        Self { width, limit: LINES, asks_in_turn: false }
+    }
+}
+
+/// The frame. `now_ms` tells what is left until the deadline. `holds_state` says that the session's directory holds
+/// vibes' own state.
 pub(crate) fn frame(
     session: &SessionInfo,
     permission: &Permission,
-    width: usize,
-    limit: usize,
+    Room { width, limit, asks_in_turn }: Room,
     now_ms: i64,
     holds_state: bool,
     paint: Paint,
@@ -210,18 +227,17 @@ pub(crate) fn frame(
     }
     lines.push(format!("{}{}", paint.yellow("╟"), paint.yellow(&"─".repeat(room.min(40)))));
     let approve = paint.green(&paint.bold("[A]pprove"));
+    let words = if asks_in_turn { "[W]ords" } else { "/answer WORDS" };
     let mut keys = match kind {
         Kind::Leave => {
             vec![approve, paint.green("[S]ession: this again, unasked"), paint.red(&paint.bold("[D]eny"))]
         }
         Kind::Plan => vec![approve, paint.red(&paint.bold("[D]: keep planning"))],
-        Kind::Choice => vec![
-            paint.green(&paint.bold("a number answers")),
-            "/answer WORDS".to_owned(),
-            paint.red("[D]: no answer"),
-        ],
+        Kind::Choice => {
+            vec![paint.green(&paint.bold("a number answers")), words.to_owned(), paint.red("[D]: no answer")]
+        }
         Kind::Words => {
-            vec![paint.green(&paint.bold("/answer WORDS")), paint.red("[D]: no answer")]
+            vec![paint.green(&paint.bold(words)), paint.red("[D]: no answer")]
         }
     };
     // On a small screen each has a line.
@@ -233,7 +249,12 @@ pub(crate) fn frame(
         keys.extend(super::wrap(words, room).iter().map(|line| paint.dim(line)));
     }
     if kind == Kind::Words {
-        keys.extend(super::wrap("several questions: /answer A | B; numbers choose, as in 1,3 | 2", room));
+        let how = if asks_in_turn {
+            "one question after the other; numbers choose, as in 1,3"
+        } else {
+            "several questions: /answer A | B; numbers choose, as in 1,3 | 2"
+        };
+        keys.extend(super::wrap(how, room));
     }
     // To answer in words takes words: there its one option is no key.
     let first = usize::from(kind == Kind::Words);

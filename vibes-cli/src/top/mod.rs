@@ -3,13 +3,16 @@
 //! Invariant: one loop on one thread owns all state, one connection feeds it, and a picture is drawn at most once in
 //! [`FRAME`], however much agents say. The terminal is given back whatever ends the program in an orderly way.
 
+mod list;
 mod picture;
 mod press;
 mod preview;
 mod screen;
 mod state;
+mod styled;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use crate::attach::keys::Press;
 use crate::attach::terminal::{self, Keys};
@@ -19,8 +22,8 @@ use crate::error::{Failure, Kind, Outcome};
 use crate::{commands, place, ui};
 use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::termios::Termios;
-use screen::Screen;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use screen::{Out, Screen};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
 use state::{Effect, Top};
 use std::process::Command;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -42,6 +45,10 @@ enum Event {
     /// A key; none when the terminal is gone.
     Press(Option<Press>),
     Resized,
+    /// Stop, as a signal asks.
+    Stop,
+    /// Whoever was stopped goes on; what others did with the terminal meanwhile is nobody's guess.
+    Continued,
     Leave,
     /// The attached window is closed, with this exit code.
     Returned(Option<i32>),
@@ -62,7 +69,7 @@ pub(crate) fn run() -> Outcome {
     let mut all = Loop {
         stream: Stream::new(place::state_dir()?, hello(None)),
         top: Top::new(),
-        screen: Screen::new(ui::size()),
+        screen: Screen::new(Out::default(), ui::size()),
         events,
         heard,
         keys: None,
@@ -74,9 +81,13 @@ pub(crate) fn run() -> Outcome {
         leaving: false,
     };
     all.connect()?;
-    terminal::heed(&[SIGHUP, SIGTERM, SIGINT, SIGWINCH], all.events.clone(), |signal| match signal {
-        SIGWINCH => Event::Resized,
-        _ => Event::Leave,
+    terminal::heed(&[SIGHUP, SIGTERM, SIGINT, SIGWINCH, SIGTSTP, SIGCONT], all.events.clone(), |signal| {
+        match signal {
+            SIGWINCH => Event::Resized,
+            SIGTSTP => Event::Stop,
+            SIGCONT => Event::Continued,
+            _ => Event::Leave,
+        }
     });
     all.open()?;
     let ended = all.until_end();
@@ -87,7 +98,7 @@ pub(crate) fn run() -> Outcome {
 struct Loop {
     stream: Stream,
     top: Top,
-    screen: Screen,
+    screen: Screen<Out>,
     events: Sender<Event>,
     heard: Receiver<Event>,
     keys: Option<Keys>,
@@ -207,6 +218,15 @@ impl Loop {
                 self.screen.resize(ui::size());
                 self.stale = true;
             }
+            Event::Stop if self.attached.is_none() => self.stop()?,
+            // The window stops by itself, and we with it.
+            Event::Stop => {}
+            Event::Continued if self.attached.is_none() => {
+                terminal::take_again()?;
+                self.screen.resize(ui::size());
+                self.stale = true;
+            }
+            Event::Continued => {}
             Event::Leave => {
                 self.leaving = true;
                 if let Some(window) = self.attached {
@@ -236,11 +256,7 @@ impl Loop {
             None => {}
             Some(Effect::Leave) => self.leaving = true,
             Some(Effect::Redraw) => self.screen.resize(ui::size()),
-            Some(Effect::Suspend) => {
-                self.close();
-                terminal::stop_here();
-                self.open()?;
-            }
+            Some(Effect::Suspend) => self.stop()?,
             Some(Effect::Attach(id)) => self.attach(id)?,
             Some(Effect::Send(request)) => {
                 let sent = self.stream.send(*request);
@@ -248,6 +264,13 @@ impl Loop {
             }
         }
         Ok(())
+    }
+
+    /// Stops until somebody says that it goes on, with the terminal given back.
+    fn stop(&mut self) -> Outcome {
+        self.close();
+        terminal::stop_now();
+        self.open()
     }
 
     /// A window of its own process: it is the same as `vibes attach`, and whatever becomes of it we are still here.
@@ -269,7 +292,7 @@ impl Loop {
             // Whoever is stopped by Ctrl-Z takes us along, so that the shell gets its terminal.
             let code = loop {
                 match rustix::process::waitpid(Some(pid), WaitOptions::UNTRACED) {
-                    Ok(Some((_, status))) if status.stopped() => terminal::stop_here(),
+                    Ok(Some((_, status))) if status.stopped() => terminal::stop_now(),
                     Ok(Some((_, status))) => break status.exit_status(),
                     Ok(None) | Err(rustix::io::Errno::INTR) => {}
                     Err(_) => break None,
@@ -304,19 +327,16 @@ impl Loop {
         let dir = self.stream.dir().clone();
         let home = place::home();
         let frame = picture::Frame {
-            size,
+            narrow: picture::is_narrow(size.0),
             now_ms: commands::now_ms(),
             now: Instant::now(),
             home: home.as_deref(),
             holds_state: &|cwd| place::holds_state(&dir, cwd),
             paint: ui::Paint::stdout(),
         };
-        let rows = picture::draw(&mut self.top, &frame);
         self.stale = false;
         self.drawn = Some(Instant::now());
-        match self.screen.draw(rows) {
-            Some(bytes) => ui::raw(&bytes),
-            None => Ok(()),
-        }
+        let top = &mut self.top;
+        self.screen.draw(|buffer| picture::draw(top, &frame, buffer))
     }
 }

@@ -3,24 +3,28 @@
 //! Invariant: every word from outside is sanitised before it is drawn; a request is drawn by the frame that an attached
 //! window uses, line for line, and [`Shown::whole`] says whether its last line was on the screen.
 
-use super::screen::{cell, fit};
+use super::list::{list, spent_words};
 use super::state::{Deed, Mode, Shown, Top, name, pending};
+use super::styled::{Ink, draw as put, painted, span};
 use crate::attach::window::Asked;
-use crate::render::list::{money, state_words};
-use crate::render::{age, columns, count, keep_end, keep_start, permission, tilde};
+use crate::render::{columns, count, keep_end, keep_start, permission, tilde};
 use crate::sanitize;
 use crate::ui::Paint;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
 use std::time::Instant;
 use vibes_protocol::model::{SessionInfo, SessionState};
 
 /// From so many columns on, list and pane stand side by side.
 const WIDE: usize = 100;
 /// With fewer, words are shorter.
-const NARROW: usize = 60;
+pub(super) const NARROW: usize = 60;
 
 /// What the picture depends on besides the state.
 pub(crate) struct Frame<'a> {
-    pub(crate) size: (usize, usize),
+    /// List and pane stand below each other.
+    pub(crate) narrow: bool,
     pub(crate) now_ms: i64,
     pub(crate) now: Instant,
     pub(crate) home: Option<&'a str>,
@@ -36,6 +40,7 @@ const KEYS: &[(&str, &str)] = &[
     ("a", "approve what is asked"),
     ("s", "approve, and its like in this session"),
     ("d", "deny"),
+    ("w", "answer a question in words"),
     ("1 … 9", "one of the agent's options"),
     ("Space b", "read on in a request, and back"),
     ("i", "interrupt the turn (asks first)"),
@@ -44,48 +49,74 @@ const KEYS: &[(&str, &str)] = &[
     ("q Ctrl-C", "quit; sessions go on"),
 ];
 
+/// Whether list and pane stand below each other.
+pub(crate) fn is_narrow(columns: usize) -> bool {
+    columns < WIDE
+}
+
 /// How wide the list is; the pane has the rest.
 fn list_width(columns: usize) -> usize {
-    if columns >= WIDE { (columns * 2 / 5).clamp(44, 72) } else { columns }
+    if is_narrow(columns) { columns } else { (columns * 2 / 5).clamp(44, 72) }
 }
 
 /// How wide the pane is.
 pub(crate) fn pane_width(columns: usize) -> usize {
-    if columns >= WIDE { columns - list_width(columns) - 3 } else { columns.saturating_sub(1).max(1) }
+    if is_narrow(columns) { columns.saturating_sub(1).max(1) } else { columns - list_width(columns) - 3 }
 }
 
-pub(crate) fn draw(top: &mut Top, frame: &Frame<'_>) -> Vec<String> {
-    let (columns, rows) = frame.size;
+fn cells(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+/// Draws all of it. The last column stays empty: some terminals wrap what reaches it.
+pub(crate) fn draw(top: &mut Top, frame: &Frame<'_>, buffer: &mut Buffer) {
+    let (columns, rows) = (usize::from(buffer.area.width), usize::from(buffer.area.height));
+    let ink = Ink(frame.paint.is_on());
+    let most = columns.saturating_sub(1);
     let room = rows.saturating_sub(2).max(1);
-    let mut picture = vec![head(top, frame)];
+    let area = |x: usize, y: usize, width: usize, height: usize| {
+        Rect::new(cells(x), cells(y), cells(width), cells(height)).intersection(buffer_area(rows, most))
+    };
+    put(buffer, (0, 0), &head(top, ink, most), most);
     if top.mode == Mode::Help {
-        let key = |(key, what): &(&str, &str)| format!(" {} {what}", frame.paint.bold(&format!("{key:<9}")));
-        picture.extend(KEYS.iter().take(room).map(|one| fit(&key(one), columns.saturating_sub(1))));
-    } else if columns >= WIDE {
-        let left = list_width(columns);
-        let list = list(top, frame, left, room);
-        let pane = pane(top, frame, pane_width(columns), room);
-        let edge = frame.paint.dim("│");
-        for at in 0..room {
-            let of = |rows: &[String]| rows.get(at).cloned().unwrap_or_default();
-            picture.push(format!("{} {edge} {}", cell(&of(&list), left), of(&pane)));
+        for (at, (key, what)) in KEYS.iter().take(room).enumerate() {
+            let line = Line::from(vec![
+                span(&format!(" {key:<9}"), ink.bold()),
+                span(&format!(" {what}"), ink.none()),
+            ]);
+            put(buffer, (0, at + 1), &line, most);
         }
-    } else {
+    } else if is_narrow(columns) {
         // A request needs the room more than the list does.
-        let asked = top.shown.is_some();
-        let most = if asked { room / 4 } else { room / 2 };
-        let height = top.order.len().clamp(1, most.max(1));
-        picture.extend(list(top, frame, columns.saturating_sub(1), height));
-        picture.push(frame.paint.dim(&"─".repeat(columns.saturating_sub(1))));
-        picture.extend(pane(top, frame, pane_width(columns), room.saturating_sub(height + 1)));
+        let most_rows = if top.shown.is_some() { room / 4 } else { room / 2 };
+        let height = top.order.len().clamp(1, most_rows.max(1));
+        list(top, frame, buffer, area(0, 1, most, height));
+        put(buffer, (0, height + 1), &span(&"─".repeat(most), ink.dim()).into(), most);
+        pane(top, frame, buffer, area(0, height + 2, pane_width(columns), room.saturating_sub(height + 1)));
+    } else {
+        let left = list_width(columns);
+        list(top, frame, buffer, area(0, 1, left, room));
+        for at in 0..room {
+            put(buffer, (left + 1, at + 1), &span("│", ink.dim()).into(), 1);
+        }
+        pane(top, frame, buffer, area(left + 3, 1, pane_width(columns), room));
     }
-    picture.truncate(rows.saturating_sub(1));
-    picture.resize(rows.saturating_sub(1), String::new());
-    picture.push(foot(top, frame));
-    picture
+    // On a screen of no height the foot matters most: a question may stand there.
+    put_over(buffer, rows.saturating_sub(1), &foot(top, ink, most), most);
 }
 
-fn head(top: &Top, frame: &Frame<'_>) -> String {
+fn buffer_area(rows: usize, columns: usize) -> Rect {
+    Rect::new(0, 0, cells(columns), cells(rows))
+}
+
+/// Draws a row whatever stands there.
+fn put_over(buffer: &mut Buffer, row: usize, line: &Line<'_>, width: usize) {
+    let area = Rect { y: cells(row), height: 1, ..buffer.area }.intersection(buffer.area);
+    area.positions().for_each(|at| buffer[at].reset());
+    put(buffer, (0, row), line, width);
+}
+
+fn head(top: &Top, ink: Ink, width: usize) -> Line<'static> {
     let of = |state| top.sessions.values().filter(|one| one.state == state).count();
     let mut parts = vec![count(top.sessions.len(), "session", "sessions")];
     let needs = top.sessions.values().filter(|one| pending(one).is_some()).count();
@@ -99,20 +130,29 @@ fn head(top: &Top, frame: &Frame<'_>) -> String {
     if !top.connected {
         parts.push("not connected".to_owned());
     }
-    let words = keep_start(&format!("vibes top · {}", parts.join(" · ")), frame.size.0.saturating_sub(1));
-    frame.paint.bold(&words)
+    span(&keep_start(&format!("vibes top · {}", parts.join(" · ")), width), ink.bold()).into()
 }
 
-fn foot(top: &Top, frame: &Frame<'_>) -> String {
-    let paint = frame.paint;
-    let room = frame.size.0.saturating_sub(1);
+fn foot(top: &Top, ink: Ink, room: usize) -> Line<'static> {
     let cut = |words: &str| keep_start(words, room);
+    // The end is what is being typed.
+    let typing = |words: String, hint: &str| {
+        let words = keep_end(&words, room);
+        let fits = columns(&words) + columns(hint) + 2 <= room;
+        let hint = fits.then(|| span(&format!("  {hint}"), ink.dim()));
+        Line::from_iter([span(&words, ink.none())].into_iter().chain(hint))
+    };
     match top.mode {
         Mode::Filter => {
-            let words = format!("/{}▏", sanitize::line(&top.filter));
-            // The end is what is being typed.
-            let words = keep_end(&words, room);
-            if columns(&words) + 28 <= room { format!("{words}{}", paint.dim("  Enter keeps it, Esc clears")) } else { words }
+            typing(format!("/{}▏", sanitize::line(&top.filter)), "Enter keeps it, Esc clears")
+        }
+        Mode::Words => {
+            let (question, typed) = top.words_row();
+            let question = keep_start(&question, (room / 2).max(8));
+            match &top.note {
+                Some(note) => span(&cut(note), ink.yellow()).into(),
+                None => typing(format!("{question} › {typed}▏"), "Enter answers, Esc leaves"),
+            }
         }
         Mode::Sure(deed, id) => {
             let name = top.sessions.get(&id).map(name).unwrap_or_default();
@@ -120,100 +160,60 @@ fn foot(top: &Top, frame: &Frame<'_>) -> String {
                 Deed::Interrupt => format!("[y/N] interrupt the turn of {name}?"),
                 Deed::Kill => format!("[y/N] kill {name}? Its agent ends."),
             };
-            paint.alarm(&cut(&question))
+            span(&cut(&question), ink.alarm()).into()
         }
-        Mode::Help => paint.dim(&cut("any key goes back")),
+        Mode::Help => span(&cut("any key goes back"), ink.dim()).into(),
         Mode::List => match &top.note {
-            Some(note) => paint.yellow(&cut(note)),
-            None if room < NARROW => paint.dim(&cut("Enter n / a d i x q · ? keys")),
-            None => paint.dim(&cut(
+            Some(note) => span(&cut(note), ink.yellow()).into(),
+            None if room < NARROW => span(&cut("Enter n / a d i x q · ? keys"), ink.dim()).into(),
+            None => span(&cut(
                 "↑↓ select · n next that needs you · Enter attaches · i interrupts · x kills · / filters · ? keys · q quits",
-            )),
+            ), ink.dim()).into(),
         },
     }
 }
 
-fn list(top: &Top, frame: &Frame<'_>, width: usize, height: usize) -> Vec<String> {
-    if top.order.is_empty() {
-        let words = if top.sessions.is_empty() {
-            "No active sessions. Start one: vibes claude \"PROMPT\""
-        } else {
-            "No session fits the filter."
-        };
-        return vec![frame.paint.dim(&keep_start(words, width))];
-    }
-    let at = top.order.iter().position(|id| Some(*id) == top.selected).unwrap_or(0);
-    // The selected one stays in the middle where that can be.
-    let first = at.saturating_sub(height / 2).min(top.order.len().saturating_sub(height));
-    let shown = top.order.iter().skip(first).take(height);
-    shown
-        .filter_map(|id| top.sessions.get(id))
-        .map(|session| row(session, Some(session.id) == top.selected, frame, width))
-        .collect()
-}
-
-fn row(session: &SessionInfo, selected: bool, frame: &Frame<'_>, width: usize) -> String {
-    let narrow = width < NARROW && frame.size.0 < WIDE;
-    let waits = pending(session).is_some();
-    let (mark, words, paint): (_, _, fn(Paint, &str) -> String) = match session.state {
-        _ if waits => ("!", "needs you".to_owned(), Paint::yellow),
-        // The rules are being asked.
-        SessionState::WaitingPermission | SessionState::Processing => {
-            ("●", "working".to_owned(), Paint::green)
-        }
-        SessionState::Idle => ("○", "idle".to_owned(), Paint::blue),
-        SessionState::Starting => ("…", "starting".to_owned(), Paint::blue),
-        _ => ("-", if narrow { session.state.as_str().to_owned() } else { state_words(session) }, Paint::dim),
-    };
-    let pointer = if selected { "▸" } else { " " };
-    let label = if narrow { 12 } else { 16 };
-    let called = cell(&keep_start(&name(session), label), label);
-    let called = if selected { frame.paint.bold(&called) } else { called };
-    let since = age((frame.now_ms - session.last_activity_ms) / 1000);
-    let state = paint(frame.paint, &cell(&keep_start(&words, 9), 9));
-    let mut row = format!("{pointer}{} {called} {state} {since:>3}", paint(frame.paint, mark));
-    let left = width.saturating_sub(columns(&row) + 1);
-    if left >= 6 {
-        let said = match pending(session) {
-            Some(permission) => permission::action(permission),
-            None => sanitize::line(session.preview.as_deref().unwrap_or_default()).into_owned(),
-        };
-        row.push(' ');
-        row.push_str(&frame.paint.dim(&keep_start(&said, left)));
-    }
-    fit(&row, width)
-}
-
 /// The selected session: the request that waits there, else the end of its conversation.
-fn pane(top: &mut Top, frame: &Frame<'_>, width: usize, height: usize) -> Vec<String> {
-    let Some(session) = top.selected.and_then(|id| top.sessions.get(&id)) else { return Vec::new() };
-    let mut rows = vec![about(session, frame, width)];
-    let height = height.saturating_sub(1);
-    if let (Some(shown), Some(permission)) = (&mut top.shown, pending(session)) {
-        let holds = (frame.holds_state)(&session.cwd);
-        let lines =
-            permission::frame(session, permission, width, usize::MAX, frame.now_ms, holds, frame.paint);
-        rows.extend(request(shown, &lines, permission, session, frame, height));
-        return rows;
+fn pane(top: &mut Top, frame: &Frame<'_>, buffer: &mut Buffer, area: Rect) {
+    let Some(session) = top.selected.and_then(|id| top.sessions.get(&id)) else { return };
+    let (width, height) = (usize::from(area.width), usize::from(area.height));
+    if height == 0 {
+        return;
     }
-    if let Some(preview) = &top.preview {
-        rows.extend(preview.tail(height));
+    let (x, y) = (usize::from(area.x), usize::from(area.y));
+    let ink = Ink(frame.paint.is_on());
+    put(buffer, (x, y), &span(&about(session, frame, width), ink.bold()).into(), width);
+    let height = height - 1;
+    let rows = match (&mut top.shown, pending(session), &top.preview) {
+        (Some(shown), Some(permission), _) => {
+            let holds = (frame.holds_state)(&session.cwd);
+            let room = permission::Room { width, limit: usize::MAX, asks_in_turn: true };
+            let lines = permission::frame(session, permission, room, frame.now_ms, holds, frame.paint);
+            request(shown, &lines, permission, session, frame, (width, height))
+        }
+        (_, _, Some(preview)) => preview.tail(height),
+        _ => Vec::new(),
+    };
+    for (at, row) in rows.iter().take(height).enumerate() {
+        put(buffer, (x, y + 1 + at), &painted(row), width);
     }
-    rows
 }
 
 fn about(session: &SessionInfo, frame: &Frame<'_>, width: usize) -> String {
     let mut parts = vec![name(session), sanitize::line(&session.agent).into_owned()];
+    if session.unread > 0 {
+        parts.push(format!("{} new", crate::render::list::unread(session.unread)));
+    }
     if session.queued > 0 {
         parts.push(format!("{} queued", session.queued));
     }
-    parts.extend(session.cost.as_ref().map(money));
+    parts.extend(spent_words(session));
     parts.extend(session.reason.as_deref().map(|reason| sanitize::line(reason).into_owned()));
     let words = parts.join(" · ");
     let left = width.saturating_sub(columns(&words) + 3);
     let directory = tilde(&sanitize::line(&session.cwd), frame.home);
     let words = if left >= 8 { format!("{words} · {}", keep_end(&directory, left)) } else { words };
-    frame.paint.bold(&keep_start(&words, width))
+    keep_start(&words, width)
 }
 
 /// As much of a request as there is room for; says what is not seen, and notes what was.
@@ -223,7 +223,7 @@ fn request(
     permission: &vibes_protocol::model::Permission,
     session: &SessionInfo,
     frame: &Frame<'_>,
-    height: usize,
+    (width, height): (usize, usize),
 ) -> Vec<String> {
     let (options, kind) = (permission.options.len(), permission::kind(permission));
     // In a room of no height nothing is seen.
@@ -254,6 +254,6 @@ fn request(
     } else {
         "b goes back".to_owned()
     };
-    rows.push(frame.paint.alarm(&keep_start(&words, frame.size.0.saturating_sub(1))));
+    rows.push(frame.paint.alarm(&keep_start(&words, width)));
     rows
 }

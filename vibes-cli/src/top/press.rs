@@ -13,12 +13,15 @@ use vibes_protocol::model::{SessionId, SessionInfo, SessionState};
 use vibes_protocol::wire::request::{Interrupt, KillSession};
 
 /// What a filter may have: more is no filter.
-const MOST_TYPED: usize = 200;
+const MOST_FILTER: usize = 200;
+/// What an answer may have.
+pub(super) const MOST_TYPED: usize = 4_000;
 
 impl Top {
     pub(crate) fn press(&mut self, press: &Press) -> Option<Effect> {
         self.note = None;
         match press {
+            Press::Ctrl('c') if self.mode == Mode::Words => return self.words_key(&Press::Escape),
             Press::Ctrl('c' | 'd' | '\\') => return Some(Effect::Leave),
             Press::Ctrl('z') => return Some(Effect::Suspend),
             Press::Ctrl('l') => return Some(Effect::Redraw),
@@ -40,6 +43,7 @@ impl Top {
                     }
                 }
             }
+            Mode::Words => self.words_key(press),
             Mode::Help => {
                 self.mode = Mode::List;
                 None
@@ -49,9 +53,9 @@ impl Top {
 
     fn filter_key(&mut self, press: &Press) {
         match press {
-            Press::Char(c) if self.filter.len() < MOST_TYPED => self.filter.push(*c),
+            Press::Char(c) if self.filter.len() < MOST_FILTER => self.filter.push(*c),
             Press::Paste(text) => {
-                let room = MOST_TYPED.saturating_sub(self.filter.len());
+                let room = MOST_FILTER.saturating_sub(self.filter.len());
                 self.filter.extend(text.chars().filter(|c| !c.is_control()).take(room / 4));
             }
             Press::Backspace => drop(self.filter.pop()),
@@ -82,6 +86,7 @@ impl Top {
             Press::Enter | Press::Right => return self.selected.map(Effect::Attach),
             #[cfg(feature = "points")]
             Press::Char('!') => panic!("as asked, by !"),
+            Press::Char('w' | 'W') => self.begin_words(),
             Press::Char(' ') => self.scroll(true),
             Press::Char('b') => self.scroll(false),
             Press::Char('i') => {
@@ -113,7 +118,7 @@ impl Top {
         }
     }
 
-    fn scroll(&mut self, on: bool) {
+    pub(super) fn scroll(&mut self, on: bool) {
         if let Some(shown) = &mut self.shown {
             // One line stays, so that the eye finds its place.
             let page = shown.page.saturating_sub(1).max(1);
@@ -151,7 +156,7 @@ impl Top {
                 _ if shown.asked.is_none_or(Asked::is_fresh) => {
                     "this request came up just now: look at it, then answer"
                 }
-                permission::Kind::Words => "this is answered in words: Enter attaches",
+                permission::Kind::Words => "this is answered in words: w begins",
                 _ => "this key does not answer that",
             });
             return None;

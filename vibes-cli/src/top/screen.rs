@@ -1,92 +1,143 @@
-//! The whole screen: pictures in, bytes out.
+//! The whole screen, by ratatui: a buffer of cells goes in, the bytes of what changed come out.
 //!
-//! Invariant: pure. A row that did not change is not written again; the bytes of one picture go out in one write,
-//! between the marks that keep a terminal from showing half of it; no row reaches the last column, so that none is wrapped.
+//! Invariant: the bytes of one picture go out in one write, between the marks that keep a terminal from showing half of
+//! it; a picture that changes nothing writes nothing; no control character reaches a cell.
 
-use crate::render::columns;
-use crate::render::tool::clipped;
-use std::fmt::Write as _;
+use crate::error::{Failure, Kind, Outcome};
+use crate::ui;
+use ratatui::backend::{Backend as _, CrosstermBackend};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use std::io::{self, Write};
 
-#[derive(Debug)]
-pub(crate) struct Screen {
-    size: (usize, usize),
-    shown: Vec<String>,
+/// Bytes of one picture, until it is whole.
+#[derive(Debug, Default)]
+pub(crate) struct Out(Vec<u8>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let bytes = std::mem::take(&mut self.0);
+        ui::raw(&String::from_utf8_lossy(&bytes)).map_err(|failure| match failure.kind {
+            Kind::BrokenPipe => io::ErrorKind::BrokenPipe.into(),
+            _ => io::Error::other(failure.message),
+        })
+    }
+}
+
+pub(crate) struct Screen<W: Write> {
+    terminal: CrosstermBackend<W>,
+    shown: Buffer,
+    next: Buffer,
     torn: bool,
 }
 
-impl Screen {
-    pub(crate) fn new(size: (usize, usize)) -> Self {
-        Self { size, shown: Vec::new(), torn: true }
+fn area((columns, rows): (usize, usize)) -> Rect {
+    let cells = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+    Rect::new(0, 0, cells(columns), cells(rows))
+}
+
+impl<W: Write> Screen<W> {
+    pub(crate) fn new(out: W, size: (usize, usize)) -> Self {
+        let empty = || Buffer::empty(area(size));
+        Self { terminal: CrosstermBackend::new(out), shown: empty(), next: empty(), torn: true }
     }
 
     /// Columns and rows.
     pub(crate) fn size(&self) -> (usize, usize) {
-        self.size
+        (self.next.area.width.into(), self.next.area.height.into())
     }
 
     /// The screen has this size; what stands on it is nobody's guess.
     pub(crate) fn resize(&mut self, size: (usize, usize)) {
-        self.size = size;
+        self.next.resize(area(size));
+        self.shown.resize(area(size));
         self.torn = true;
     }
 
-    /// The bytes for a picture, if there is anything to write.
-    pub(crate) fn draw(&mut self, mut rows: Vec<String>) -> Option<String> {
-        rows.resize(self.size.1, String::new());
-        for row in &mut rows {
-            *row = fit(row, self.size.0.saturating_sub(1));
+    /// Draws a picture.
+    pub(crate) fn draw(&mut self, picture: impl FnOnce(&mut Buffer)) -> Outcome {
+        self.next.reset();
+        picture(&mut self.next);
+        if std::mem::take(&mut self.torn) {
+            self.shown.reset();
+            self.write(true)?;
+        } else if self.shown != self.next {
+            self.write(false)?;
         }
-        let torn = std::mem::take(&mut self.torn);
-        if !torn && rows == self.shown {
-            return None;
-        }
-        let mut out = String::from("\x1b[?2026h\x1b[?25l");
-        if torn {
-            out.push_str("\x1b[0m\x1b[H\x1b[2J");
-        }
-        for (at, row) in rows.iter().enumerate() {
-            let changed = if torn { !row.is_empty() } else { self.shown.get(at) != Some(row) };
-            if changed {
-                let _ = write!(out, "\x1b[{};1H{row}\x1b[0m\x1b[K", at + 1);
-            }
-        }
-        out.push_str("\x1b[?2026l");
-        self.shown = rows;
-        Some(out)
+        std::mem::swap(&mut self.shown, &mut self.next);
+        Ok(())
     }
-}
 
-/// A row of at most so many columns.
-pub(crate) fn fit(painted: &str, width: usize) -> String {
-    // How far a tab goes depends on where it stands.
-    let row = if painted.contains('\t') { painted.replace('\t', "    ") } else { painted.to_owned() };
-    if columns(&row) > width { clipped(&row, width) } else { row }
-}
-
-/// A row of just so many columns.
-pub(crate) fn cell(painted: &str, width: usize) -> String {
-    let mut row = fit(painted, width);
-    let used = columns(&row);
-    row.extend(std::iter::repeat_n(' ', width.saturating_sub(used)));
-    row
+    fn write(&mut self, clear: bool) -> Outcome {
+        let begin: &[u8] =
+            if clear { b"\x1b[?2026h\x1b[?25l\x1b[0m\x1b[H\x1b[2J" } else { b"\x1b[?2026h\x1b[?25l" };
+        let changed = self.shown.diff(&self.next);
+        let written = self
+            .terminal
+            .write_all(begin)
+            .and_then(|()| self.terminal.draw(changed.into_iter()))
+            .and_then(|()| self.terminal.write_all(b"\x1b[?2026l"))
+            .and_then(|()| Write::flush(&mut self.terminal));
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::silent(Kind::BrokenPipe),
+            _ => Failure::io("cannot write to standard output", &error),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ratatui::style::Style;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
-    fn only_what_changed_is_written_and_nothing_is_wider_than_the_screen() {
-        let rows = |rows: &[&str]| rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>();
-        let mut screen = Screen::new((10, 3));
-        assert!(screen.draw(rows(&["one", "two"])).unwrap().contains("\x1b[2J"));
-        assert_eq!(screen.draw(rows(&["one", "two"])), None);
-        let bytes = screen.draw(rows(&["one", "TWO"])).unwrap();
-        assert!(!bytes.contains("one") && bytes.contains("\x1b[2;1HTWO"), "{bytes:?}");
-        let bytes = screen.draw(rows(&["日本語日本語日本語", "TWO", "", "four"])).unwrap();
-        assert!(bytes.contains("日本語日…") && !bytes.contains("four"), "{bytes:?}");
-        screen.resize((6, 3));
-        assert!(screen.draw(rows(&["one", "a\tb"])).unwrap().contains("one"));
-        assert_eq!(cell("\x1b[1mab\x1b[0m", 4), "\x1b[1mab\x1b[0m  ");
+    fn only_what_changed_is_written_and_a_new_size_clears() {
+        let kept = Kept::default();
+        let mut screen = Screen::new(kept.clone(), (10, 3));
+        let mut draw = |resize: Option<(usize, usize)>, words: &str| {
+            if let Some(size) = resize {
+                screen.resize(size);
+            }
+            screen
+                .draw(|buffer| {
+                    buffer.set_string(0, 0, "one", Style::new());
+                    buffer.set_string(0, 1, words, Style::new());
+                })
+                .unwrap();
+            String::from_utf8(std::mem::take(&mut *kept.0.lock().unwrap())).unwrap()
+        };
+        assert!(draw(None, "two").contains("\x1b[2J"));
+        assert_eq!(draw(None, "two"), "");
+        let bytes = draw(None, "tWo");
+        assert!(bytes.contains("\x1b[2;2HW") && !bytes.contains("one"), "{bytes:?}");
+        assert!(bytes.starts_with("\x1b[?2026h") && bytes.ends_with("\x1b[?2026l"), "{bytes:?}");
+        let bytes = draw(Some((6, 3)), "日本語");
+        assert!(
+            bytes.contains("\x1b[2J")
+                && bytes.contains("one")
+                && ["日", "本", "語"].iter().all(|c| bytes.contains(c)),
+            "{bytes:?}"
+        );
+        assert!(!draw(None, "\x1b]0;x\x07").contains("\x1b]"));
     }
 }

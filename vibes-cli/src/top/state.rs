@@ -42,8 +42,20 @@ pub(crate) enum Mode {
     Filter,
     /// It was asked whether that is meant.
     Sure(Deed, SessionId),
+    /// The questions of the request in the pane are being answered in words.
+    Words,
     /// The keys are being read.
     Help,
+}
+
+/// What was typed for the questions of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Typed {
+    pub(crate) permission: String,
+    /// The answers that are complete.
+    pub(crate) given: Vec<String>,
+    /// The one under way.
+    pub(crate) text: String,
 }
 
 /// The request in the pane.
@@ -72,6 +84,7 @@ pub(crate) struct Top {
     pub(super) at: usize,
     pub(crate) filter: String,
     pub(crate) mode: Mode,
+    pub(crate) typed: Typed,
     pub(crate) preview: Option<Preview>,
     pub(crate) shown: Option<Shown>,
     pub(crate) note: Option<String>,
@@ -109,6 +122,7 @@ impl Top {
             at: 0,
             filter: String::new(),
             mode: Mode::List,
+            typed: Typed::default(),
             preview: None,
             shown: None,
             note: None,
@@ -208,6 +222,11 @@ impl Top {
                 answered: false,
             });
         }
+        let open = self.shown.as_ref().is_some_and(|shown| shown.permission == self.typed.permission);
+        if self.mode == Mode::Words && !open {
+            self.mode = Mode::List;
+            self.note = Some("the question is gone: it was answered elsewhere, or nobody waits".to_owned());
+        }
         let Some(session) = session else {
             self.preview = None;
             return None;
@@ -229,7 +248,7 @@ impl Top {
                 2 => -session.created_at,
                 _ => -session.last_activity_ms,
             };
-            (rank(session), within, session.id.to_string())
+            (rank(session), within, session.id)
         });
         self.order = fitting.iter().map(|session| session.id).collect();
         match self.selected.and_then(|id| self.order.iter().position(|one| *one == id)) {

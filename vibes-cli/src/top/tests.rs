@@ -1,12 +1,15 @@
 //! What keys and messages make of the state, and how it looks.
 
-use super::picture::{Frame, draw, pane_width};
+use super::picture::{Frame, draw, is_narrow, pane_width};
 use super::state::{Deed, Effect, Mode, Top};
 use crate::attach::keys::Press;
 use crate::attach::window::SURPRISE;
 use crate::render::columns;
 use crate::render::list::tests::session;
 use crate::ui::Paint;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use vibes_protocol::model::{SessionId, SessionInfo};
@@ -49,6 +52,7 @@ struct Desk {
     top: Top,
     size: (usize, usize),
     now: Instant,
+    paint: Paint,
 }
 
 impl Desk {
@@ -57,22 +61,44 @@ impl Desk {
         top.connected(sessions);
         // What is drawn now has been seen for a while when a key comes.
         let now = Instant::now() - SURPRISE - Duration::from_millis(100);
-        let mut desk = Self { top, size, now };
+        let mut desk = Self { top, size, now, paint: Paint::PLAIN };
         desk.draw();
         desk
     }
 
-    fn draw(&mut self) -> Vec<String> {
+    fn picture(&mut self) -> Buffer {
         self.top.tend(pane_width(self.size.0));
         let frame = Frame {
-            size: self.size,
+            narrow: is_narrow(self.size.0),
             now_ms: 100_000,
             now: self.now,
             home: None,
             holds_state: &|_| false,
-            paint: Paint::PLAIN,
+            paint: self.paint,
         };
-        draw(&mut self.top, &frame)
+        let (columns, rows) = self.size;
+        let mut terminal = Terminal::new(TestBackend::new(columns as u16, rows as u16)).unwrap();
+        terminal.draw(|screen| draw(&mut self.top, &frame, screen.buffer_mut())).unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    /// The rows, without what is empty at their ends.
+    fn draw(&mut self) -> Vec<String> {
+        let picture = self.picture();
+        let width = self.size.0;
+        let row = |cells: &[ratatui::buffer::Cell]| {
+            let mut row = String::new();
+            let mut skip = 0;
+            for cell in cells {
+                if skip == 0 {
+                    row.push_str(cell.symbol());
+                    skip = columns(cell.symbol()).max(1);
+                }
+                skip -= 1;
+            }
+            row.trim_end().to_owned()
+        };
+        picture.content.chunks(width).map(row).collect()
     }
 
     fn keys(&mut self, keys: &str) -> Option<Effect> {
@@ -82,6 +108,7 @@ impl Desk {
                 '\r' => Press::Enter,
                 '\x1b' => Press::Escape,
                 '↓' => Press::Down,
+                '\x08' => Press::Backspace,
                 c => Press::Char(c),
             };
             effect = self.top.press(&press);
@@ -223,4 +250,95 @@ fn no_row_is_wider_than_its_screen_and_no_word_of_others_is_obeyed() {
             }
         }
     }
+}
+
+#[test]
+fn each_row_tells_what_is_new_and_what_was_spent() {
+    let dollars = |amount: f64| json!({"amount": amount, "currency": "USD"});
+    let all = || {
+        vec![
+            asking(5, "asks", "ls"),
+            one(4, "quiet", "idle", json!({"preview": "nothing to tell you at all"})),
+            one(3, "news", "idle", json!({"unread": 3, "cost": dollars(1.2), "budget": 5.0})),
+            one(2, "日本語", "processing", json!({"unread": 200, "cost": dollars(0.5)})),
+            one(
+                1,
+                "broke",
+                "suspended",
+                json!({"cost": dollars(5.02), "budget": 5.0, "reason": "its budget is spent"}),
+            ),
+        ]
+    };
+    let mut desk = Desk::new(all(), (120, 8));
+    let rows = desk.draw();
+    let left = |row: &str| row.split('│').next().unwrap_or_default().trim_end().to_owned();
+    assert_eq!(
+        rows[1..6].iter().map(|row| left(row)).collect::<Vec<_>>(),
+        [
+            "▸! asks             needs you 1m",
+            " ○ quiet            idle      1m",
+            " ○ news             idle      1m   +3  $1.20/5",
+            " ● 日本語           working   1m +99+    $0.50",
+            " $ broke            spent out 1m      $5.02/5!",
+        ]
+        .map(|row| row.replace("1m", " 1m")),
+        "{rows:#?}"
+    );
+    // On a phone what was spent stays, and how much that might be where there is room for it.
+    let mut desk = Desk::new(all(), (40, 20));
+    desk.keys("G");
+    let rows = desk.draw();
+    assert!(rows.iter().any(|row| row.starts_with(" ○ news         idle       1m   +3")), "{rows:#?}");
+    assert!(rows.iter().any(|row| row == "▸$ broke        spent out  1m      $5!"), "{rows:#?}");
+    assert!(rows.iter().any(|row| row.contains("$5.02 of 5.00, all of")), "{rows:#?}");
+    // Without colours nothing is styled, and every mark is there.
+    let mut desk = Desk::new(all(), (120, 8));
+    assert!(desk.picture().content.iter().all(|cell| cell.style() == ratatui::buffer::Cell::EMPTY.style()));
+    desk.paint = Paint::forced();
+    let picture = desk.picture();
+    assert_eq!(picture[(1, 1)].fg, ratatui::style::Color::Yellow);
+    assert_eq!(picture[(1, 5)].fg, ratatui::style::Color::Red);
+}
+
+#[test]
+fn questions_are_answered_one_after_the_other_in_words() {
+    let questions = json!({"questions": [
+        {"question": "Which colour?", "header": "Colour", "options": [{"label": "Red"}, {"label": "Blue"}]},
+        {"question": "Why?"}]});
+    let mut asked = asking(1, "api", "");
+    asked.pending_permissions[0].raw_input = questions;
+    asked.pending_permissions[0].options = serde_json::from_value(json!([
+        {"option_id": "allow", "kind": "answer", "name": "Answer"}]))
+    .unwrap();
+    let mut desk = Desk::new(vec![asked.clone()], (60, 24));
+    let rows = desk.draw();
+    assert!(
+        rows.iter().any(|row| row.contains("[W]ords")) && !rows.join("").contains("/answer"),
+        "{rows:#?}"
+    );
+    assert_eq!(desk.keys("a"), None);
+    desk.keys("w");
+    assert!(desk.draw().last().unwrap().starts_with("Colour (1 of 2) › ▏"), "{:#?}", desk.draw());
+    assert_eq!((desk.keys("7\r"), desk.note()), (None, "7: 2 are offered"));
+    // Letters are letters: none of them denies or quits.
+    desk.keys("\x082\rqd");
+    assert!(desk.draw().last().unwrap().starts_with("Why? (2 of 2) › qd▏"), "{:#?}", desk.draw());
+    let Request::PermissionResponse(response) = sent(desk.keys("\r")) else { panic!() };
+    assert_eq!(response.option_id.as_deref(), Some("allow"));
+    assert_eq!(response.answers, Some(json!({"Which colour?": "Blue", "Why?": "qd"})));
+    assert_eq!((desk.top.mode, desk.keys("w"), desk.note()), (Mode::List, None, "an answer is on its way"));
+    // What was typed goes with the request that it was for.
+    let mut desk = Desk::new(vec![asked], (60, 24));
+    desk.keys("wgreen");
+    desk.top.message(Message::SessionUpdated { session: asking(1, "api", "ls") });
+    let mut next = asking(1, "api", "ls");
+    next.pending_permissions[0].permission_id = "p9".to_owned();
+    desk.top.message(Message::SessionUpdated { session: next });
+    desk.draw();
+    assert_eq!(desk.top.mode, Mode::List);
+    assert!(desk.note().contains("the question is gone"), "{}", desk.note());
+    assert_eq!(
+        (desk.keys("w"), desk.note().contains("just now") || desk.note().contains("no question")),
+        (None, true)
+    );
 }

@@ -51,9 +51,16 @@ impl Talk {
         match question {
             Some(one) if self.possible && !same(one) => {
                 let (paint, now_ms) = (ui::Paint::stderr(), now() * 1000);
-                permission::frame(session, one, ui::width(), permission::LINES, now_ms, holds_state, paint)
-                    .iter()
-                    .for_each(|line| ui::say(line));
+                permission::frame(
+                    session,
+                    one,
+                    permission::Room::of_window(ui::width()),
+                    now_ms,
+                    holds_state,
+                    paint,
+                )
+                .iter()
+                .for_each(|line| ui::say(line));
                 self.asked = Some((one.clone(), Instant::now()));
                 self.listen();
                 self.again();

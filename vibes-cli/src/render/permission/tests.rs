@@ -18,7 +18,7 @@ fn permission(changes: Value) -> Permission {
 }
 
 fn drawn(permission: &Permission, limit: usize) -> Vec<String> {
-    frame(&session(json!({})), permission, 60, limit, 0, false, Paint::PLAIN)
+    frame(&session(json!({})), permission, Room { limit, ..Room::of_window(60) }, 0, false, Paint::PLAIN)
 }
 
 #[test]
@@ -96,13 +96,15 @@ fn a_plan_is_read_as_one_and_cannot_be_allowed_for_the_session() {
 
 #[test]
 fn where_a_rule_may_not_answer_it_is_said_beforehand() {
-    let lines = frame(&session(json!({})), &permission(json!({})), 60, LINES, 0, true, Paint::PLAIN);
+    let lines =
+        frame(&session(json!({})), &permission(json!({})), Room::of_window(60), 0, true, Paint::PLAIN);
     assert!(lines.concat().contains("holds vibes' own state"), "{lines:?}");
 }
 
 #[test]
 fn a_small_screen_has_it_all_too() {
-    let lines = frame(&session(json!({})), &permission(json!({})), 40, LINES, 0, false, Paint::PLAIN);
+    let lines =
+        frame(&session(json!({})), &permission(json!({})), Room::of_window(40), 0, false, Paint::PLAIN);
     assert!(lines.iter().all(|line| crate::render::columns(line) <= 40), "{lines:#?}");
     assert!(lines.contains(&"║ [D]eny".to_owned()), "{lines:#?}");
 }

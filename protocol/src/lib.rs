@@ -11,6 +11,7 @@ pub mod printed;
 pub mod remember;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod seat;
 pub mod wire;
 
 /// The integer version of the wire contract. Raised only by a break; additions need no raise.

@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use vibes_protocol::model::SessionId;
 use vibes_protocol::paths::{SESSION_MARKER_VAR, STATE_DIR_VAR, StateDir};
+use vibes_protocol::seat;
 
 /// The state directory of this process.
 pub(crate) fn state_dir() -> Outcome<StateDir> {
@@ -91,27 +92,14 @@ pub(crate) fn remember_session(dir: &StateDir, id: SessionId) {
 
 /// The person's seat: `user@host:tty`, or `user@host` where no terminal is.
 pub(crate) fn identity() -> String {
-    let user = ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
-        .unwrap_or_else(|| user_name(rustix::process::getuid().as_raw()));
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = seat::user(|name| env::var(name).ok(), rustix::process::getuid().as_raw(), &passwd);
     let system = rustix::system::uname();
     let host = system.nodename().to_string_lossy();
     match terminal_name() {
         Some(tty) => format!("{user}@{host}:{tty}"),
         None => format!("{user}@{host}"),
     }
-}
-
-/// The name of a user id, from the system's file; services and containers often leave `USER` unset.
-fn user_name(uid: u32) -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
-    });
-    name.unwrap_or_else(|| format!("uid{uid}"))
 }
 
 fn terminal_name() -> Option<String> {

@@ -24,6 +24,9 @@ pub struct Seat {
     /// Whether a person reads there what comes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reads: bool,
+    /// Who reads there, where that is not said by `identity`: a client of the web does not say it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// Its process, while connected.
     #[serde(skip)]
     pub pid: Option<i32>,
@@ -47,6 +50,8 @@ pub struct Joiner {
     pub pid: Option<i32>,
     /// Whether a person reads there what comes.
     pub reads: bool,
+    /// Who that is, where `identity` does not say it.
+    pub person: Option<String>,
 }
 
 /// Ownership passed on.
@@ -102,6 +107,7 @@ impl Ownership {
             token_hash: joiner.token_hash,
             since_ms,
             reads: joiner.reads,
+            person: joiner.person,
             pid: joiner.pid,
             away_until_ms: None,
         };
@@ -208,8 +214,15 @@ mod tests {
     }
 
     fn join(ownership: &mut Ownership, client: u128, role: Role) -> Option<Passed> {
-        let joiner =
-            Joiner { client: id(client), role, identity: None, token_hash: None, pid: None, reads: false };
+        let joiner = Joiner {
+            client: id(client),
+            role,
+            identity: None,
+            token_hash: None,
+            pid: None,
+            reads: false,
+            person: None,
+        };
         ownership.join(joiner, client as i64)
     }
 

@@ -9,6 +9,7 @@ use crate::{
     budget::{self, Gauge, Held, OUTSTANDING},
     clients::{self, Clients},
     dispatch,
+    handlers::reading::Eyes,
     listen::{Peer, Visitor},
     server::Server,
     web::tokens::Guest,
@@ -37,6 +38,7 @@ use vibes_core::{
 use vibes_protocol::{
     codec::MAX_CLIENT_LINE,
     model::{ClientId, Epoch, Seq, SessionId, Surface},
+    seat::person_of,
     wire::{CodedError, ErrorCode, Message, read_request, request::ClientProgram},
 };
 
@@ -199,6 +201,17 @@ impl Connection {
     /// The client as sessions know it.
     pub fn caller(&self) -> Caller {
         lock(&self.who).caller.clone()
+    }
+
+    /// Whose eyes it is. A client of the web does not say that itself: its token does.
+    pub fn eyes(&self) -> Eyes {
+        match &self.guest {
+            Some(guest) => guest.eyes(&self.server.user),
+            None => match lock(&self.who).caller.identity.as_deref() {
+                Some(identity) => Eyes::Of(person_of(identity).to_owned()),
+                None => Eyes::Unnamed,
+            },
+        }
     }
 
     /// Reads now, while the peer is certainly there, whether it runs inside one of our agents. Reading `/proc` takes

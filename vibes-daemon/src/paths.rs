@@ -137,3 +137,9 @@ pub fn state_id(dir: &StateDir) -> anyhow::Result<String> {
     fs::rename(&fresh, &path)?;
     Ok(id)
 }
+
+/// Whoever runs this daemon, as their terminals call them. Blocking.
+pub fn user() -> String {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    vibes_protocol::seat::user(|name| std::env::var(name).ok(), rustix::process::getuid().as_raw(), &passwd)
+}

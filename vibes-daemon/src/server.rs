@@ -63,6 +63,8 @@ pub struct Server {
     pub environment: Environment,
     /// Where the daemon itself looks for programs.
     pub path: Option<String>,
+    /// Whoever runs the daemon, as their terminals call them.
+    pub user: String,
     /// Where everything lies.
     pub dir: StateDir,
     /// Tells this state directory from others.
@@ -188,6 +190,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         triggers,
         webhooks: settings.webhooks.keys().cloned().collect(),
         deleted: keeping.deleted,
+        user: paths::user(),
         worktrees: tokio::sync::Mutex::default(),
         dir,
         state_id,

@@ -7,7 +7,7 @@
 use crate::{
     budget::{DEADLINE, LAST_ANSWERS, NOTICES, PATIENCE, PULSE, SHARE},
     connection::{Answer, Connection, Subscription, encode, lock},
-    handlers::reading::seen_by,
+    handlers::reading::{Eyes, seen_by},
     outlet::{self, Failed, Rest},
     server::Server,
     web::frames,
@@ -24,7 +24,7 @@ use vibes_core::{
     board::Posted,
     journal::{Page, Pull, SessionNo, StoreError},
     points::{self, Point},
-    session::{Caller, Notice},
+    session::Notice,
 };
 use vibes_protocol::{
     model::{ClientId, Epoch, Seq, SessionId},
@@ -286,21 +286,20 @@ async fn last_answers(connection: &Connection, send: &Wire) -> Result<(), End> {
 }
 
 async fn notices(connection: &Connection, send: &Wire) -> Result<bool, End> {
-    let Caller { client: me, identity, .. } = connection.caller();
-    let identity = identity.as_deref();
+    let (me, eyes) = (connection.caller().client, connection.eyes());
     let board = connection.server.sessions.board();
     let (pieces, cursor): (Vec<Bytes>, u64) = match board.after(connection.board.load(Ordering::Acquire)) {
         Posted::Notices(fresh, cursor) => {
             let behind = fresh.len().saturating_sub(NOTICES) as u64;
             let some = fresh.iter().take(NOTICES).filter(|notice| connection.reaches(&about(notice)));
-            (some.map(|notice| encode(&message(notice, me, identity))).collect(), cursor - behind)
+            (some.map(|notice| encode(&message(notice, me, &eyes))).collect(), cursor - behind)
         }
         // The ring has moved on; the list holds the same truth.
         Posted::Missed(cursor) => {
             let all = connection.server.sessions.awake();
             let living = all.iter().filter(|info| !info.state.is_ended() && connection.reaches(&info.id));
             let updated =
-                living.map(|info| encode(&Message::SessionUpdated { session: seen_by(info, me, identity) }));
+                living.map(|info| encode(&Message::SessionUpdated { session: seen_by(info, me, &eyes) }));
             (updated.collect(), cursor)
         }
     };
@@ -320,10 +319,10 @@ fn about(notice: &Notice) -> SessionId {
     }
 }
 
-fn message(notice: &Notice, me: ClientId, identity: Option<&str>) -> Message {
+fn message(notice: &Notice, me: ClientId, eyes: &Eyes) -> Message {
     match notice {
-        Notice::Created(info) => Message::SessionNotification { session: seen_by(info, me, identity) },
-        Notice::Updated(info) => Message::SessionUpdated { session: seen_by(info, me, identity) },
+        Notice::Created(info) => Message::SessionNotification { session: seen_by(info, me, eyes) },
+        Notice::Updated(info) => Message::SessionUpdated { session: seen_by(info, me, eyes) },
         Notice::Removed(session_id, reason) => {
             Message::SessionRemoved { session_id: *session_id, reason: *reason }
         }

@@ -210,6 +210,53 @@ describe("the page", () => {
     assert.match(await box.inputValue(), /any_command/);
   });
 
+  it("tells what is new to the person, the same in two browsers and the terminal", async (house) => {
+    if (house.bridged) return;
+    const id = await house.session("news", "fake", "say one");
+    await house.vibes("wait", id, "--until", "idle");
+    const inTerminal = async () => JSON.parse(await house.vibes("ls", "--json")).find((one) => one.id === id).unread;
+    const pages = [await house.page(), await house.page()];
+    // Who looks elsewhere has not read it, even with the session on screen.
+    const front = (page, has) => page.evaluate((has) => ((document.hasFocus = () => has), dispatchEvent(new Event(has ? "focus" : "blur"))), has);
+    for (const page of pages) {
+      await page.locator(`a.session[href="#/s/${id}"].unread .badge`).waitFor();
+      await until(page, () => /1 new/.test(document.title) && /new/.test(document.querySelector('link[rel="icon"]').href));
+      await front(page, false);
+    }
+    await open(pages[0], id);
+    await until(pages[0], () => /one/.test(document.querySelector(".is-message")?.innerText ?? ""));
+    await house.vibes("send", id, "--wait", "say two");
+    await until(pages[0], () => document.querySelector("a.session.current .badge")?.innerText.startsWith("2"));
+    assert.equal(await inTerminal(), 2, "nobody has looked at it");
+    await front(pages[0], true);
+    for (const page of pages) {
+      await page.locator(".badge").waitFor({ state: "detached" });
+      await until(page, () => !/\d new/.test(document.title));
+    }
+    await until(pages[1], () => document.querySelector("a.session.unread") === null);
+    for (let left = 200; (await inTerminal()) !== 0; left -= 1) assert.ok(left, "the terminal agrees");
+    // Read in the terminal, read in the browser: here with the reader away from the session.
+    for (const page of pages) await front(page, false);
+    await house.vibes("send", id, "--wait", "say three");
+    for (const page of pages) await page.locator("a.session.unread .badge").waitFor();
+    await house.vibes("read", id);
+    for (const page of pages) await page.locator(".badge").waitFor({ state: "detached" });
+    // Further up in a long conversation the end is not read.
+    await house.vibes("send", id, "--wait", Array.from({ length: 60 }, (_, at) => `tool t${at} Step ${at}\ntool_done t${at}`).join("\n"));
+    await until(pages[0], () => /Step 59/.test(document.querySelector(".rows").innerText));
+    await until(pages[0], () => {
+      document.querySelector(".transcript").scrollBy(0, -300);
+      return document.querySelector(".to-end") !== null;
+    });
+    await front(pages[0], true);
+    await pages[0].waitForTimeout(900); // longer than the moment after which it would count
+    assert.equal(await inTerminal(), 1, "its end was not on screen");
+    await pages[0].locator(".to-end").click();
+    await pages[1].locator(".badge").waitFor({ state: "detached" });
+    const audit = (await house.vibes("audit")).split("\n").filter((line) => /mark_read/.test(line));
+    assert.equal(audit.length, 2, `once for each time it was read, not for each record: ${audit}`);
+  });
+
   it("notifies of a question while the page is not in front, by name and without an agent's words", async (house) => {
     const page = await house.page();
     await page.context().grantPermissions(["notifications"]);

@@ -6,6 +6,7 @@ import { exchange } from "./net/auth";
 import { claim } from "./net/identity";
 import { attend } from "./state/attention";
 import { keep, load } from "./state/offline";
+import { reading } from "./state/reading";
 import { route } from "./state/route";
 import { theme } from "./state/theme";
 import { share } from "./state/tabs";
@@ -20,6 +21,7 @@ attend(hub, () => {
   const now = route();
   return now.at === "session" ? now.id : null;
 });
+reading(hub);
 share(hub);
 createRoot(document.getElementById("root")!).render(<App />);
 

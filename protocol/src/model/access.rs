@@ -41,6 +41,9 @@ pub struct TokenInfo {
     /// The only session it is for; all of them when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
+    /// The person whose it is; whoever runs the daemon when absent, and nobody when it only looks or is for one session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// When it was made, in seconds since the Unix epoch.
     pub created_at: i64,
     /// When it ends, in seconds since the Unix epoch; never when absent.

@@ -36,6 +36,9 @@ requests_elsewhere! {
         /// The only session it is for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session_id: Option<String>,
+        /// The person whose it is, when that is not whoever asks for it: what they read in one place is read in all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<String>,
         /// When it ends, in seconds from now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_s: Option<u64>,

@@ -1,7 +1,10 @@
 //! What is new to whom, on every device, and what happened since.
 
 use serde_json::{Value, json};
-use vibes_tests::{Pty, TestEnv, Wire, eventually, oracle};
+use vibes_tests::{
+    Pty, TestEnv, Wire, eventually, oracle,
+    web::{Site, Socket},
+};
 
 fn unread(wire: &mut Wire, session: &str) -> Value {
     wire.ok("get_session", json!({"session_id": session}))["session"]["unread"].take()
@@ -120,4 +123,57 @@ fn an_attached_window_reads_what_it_shows() {
     eventually("it was read", || (unread(&mut tester, &id) == 0).then_some(()));
     window.keys("\u{4}");
     assert_eq!(window.wait_exit(), 0);
+}
+
+#[test]
+fn whose_eyes_a_browser_is_says_its_token_and_not_the_page() {
+    let env = TestEnv::started();
+    let site = Site::open(&env);
+    let mut ada = env.client("ada");
+    let session = ada.create(&env, json!({"name": "api", "subscribe": true}));
+    ada.prompt(&session, "say done");
+    ada.fact(&session, "turn_ended");
+    let token = |args: &[&str]| {
+        let made = env.vibes(&[&["token", "create", "--json"], args].concat()).ok().json();
+        site.with(made["secret"].as_str().expect("a token is told"))
+    };
+    let listed = |site: &Site| site.get("/v1/sessions")["sessions"][0]["unread"].clone();
+    let terminal = || env.vibes(&["ls", "--json"]).ok().json()[0]["unread"].clone();
+    let seen = |socket: &mut Socket| {
+        socket.ok("get_session", json!({"session_id": session}))["session"]["unread"].clone()
+    };
+    let mut browser = site.socket();
+    // Whatever a page calls itself.
+    browser.ok("hello", json!({"protocol": 1, "client": {"name": "page", "version": "1", "kind": "web"}, "identity": "mallory@nowhere:ab12"}));
+    let ben = token(&["ben's phone", "--role", "edit", "--for", "ben"]);
+    let (looks, one) = (token(&["looks"]), token(&["one", "--role", "edit", "--session", "api"]));
+    assert_eq!((seen(&mut browser), terminal(), listed(&ben)), (json!(1), json!(1), json!(1)));
+    assert_eq!((listed(&looks), listed(&one)), (json!(0), json!(0)), "nothing is new to nobody");
+    for (site, code) in [(&looks, "READ_ONLY"), (&one, "FORBIDDEN")] {
+        assert_eq!(site.ask("POST", "/v1/sessions/api/read", json!({})).is(403).json()["code"], code);
+        let mut socket = site.socket();
+        assert_eq!(socket.request("mark_read", json!({"session_id": session}))["code"], code);
+        // Nor does it read by being there.
+        socket.ok("hello", json!({"protocol": 1, "client": {"name": "page", "version": "1", "kind": "web"}, "identity": "mallory@nowhere:ab12"}));
+        socket.ok("subscribe", json!({"session_ids": [session], "role": "viewer", "reads": true}));
+    }
+    assert_eq!((seen(&mut browser), terminal(), listed(&ben)), (json!(1), json!(1), json!(1)));
+    // The browser and the terminal are the same person; what one has read the other has.
+    browser.ok("mark_read", json!({"session_id": session}));
+    assert_eq!((terminal(), listed(&ben)), (json!(0), json!(1)));
+    ada.prompt(&session, "say more");
+    ada.fact(&session, "turn_ended");
+    env.vibes(&["read", "api"]).ok();
+    assert_eq!((seen(&mut browser), listed(&ben)), (json!(0), json!(2)));
+    ben.ask("POST", "/v1/sessions/api/read", json!({})).is(200);
+    assert_eq!(listed(&ben), json!(0));
+    let told = env.vibes(&["token", "ls"]).ok().stdout;
+    assert!(told.contains("FOR") && told.contains("ben"), "{told}");
+    // A token in anybody's hands is no person's.
+    for args in [&["--role", "view"][..], &["--role", "edit", "--session", "api"]] {
+        let refused = env.vibes(&[&["token", "create", "x", "--for", "ben"], args].concat()).exits(1);
+        assert!(refused.stderr.contains("nobody's"), "{}", refused.stderr);
+    }
+    env.vibes(&["token", "create", "x", "--role", "edit", "--for", "ben@box"]).exits(1);
+    oracle::check(&env);
 }

@@ -36,6 +36,9 @@ pub(crate) enum TokenVerb {
         /// The only session it is for
         #[arg(long, value_name = "ID")]
         session: Option<String>,
+        /// Whose it is, when that is not you: what they read on one device is read on all
+        #[arg(long = "for", value_name = "NAME")]
+        person: Option<String>,
         /// How long it is good: 30m, 12h, 7d, 4w (default: until it is revoked)
         #[arg(long, value_name = "TIME", value_parser = parse_time)]
         expires: Option<u64>,

@@ -106,10 +106,15 @@ fn create(daemon: &mut Daemon, ask: CreateToken) -> Outcome<(String, TokenInfo)>
 pub(crate) fn token(verb: &TokenVerb) -> Outcome {
     let mut daemon = Daemon::here(Start::Auto)?;
     match verb {
-        TokenVerb::Create { name, role, session, expires, json } => {
+        TokenVerb::Create { name, role, session, person, expires, json } => {
             let session_id = session.as_deref().map(|id| daemon.named(id)).transpose()?;
-            let wish =
-                CreateToken { name: name.clone(), role: (*role).into(), session_id, expires_s: *expires };
+            let wish = CreateToken {
+                name: name.clone(),
+                role: (*role).into(),
+                session_id,
+                person: person.clone(),
+                expires_s: *expires,
+            };
             let (secret, token) = create(&mut daemon, wish)?;
             if *json {
                 return ui::json(&json!({"secret": secret, "token": token}));
@@ -133,7 +138,7 @@ pub(crate) fn token(verb: &TokenVerb) -> Outcome {
                 return Ok(());
             }
             let rows: Vec<Vec<Cell>> = tokens.iter().map(row).collect();
-            let headings = ["ID", "NAME", "ROLE", "SESSION", "AGE", "ENDS"];
+            let headings = ["ID", "NAME", "ROLE", "SESSION", "FOR", "AGE", "ENDS"];
             ui::data(&render(&headings, &rows, ui::Paint::stdout()).join("\n"))
         }
         TokenVerb::Revoke { ids } => each(ids, |id| {
@@ -152,6 +157,7 @@ fn row(token: &TokenInfo) -> Vec<Cell> {
         Cell::new(&token.name),
         Cell::new(token.role.as_str()),
         Cell::new(session),
+        Cell::new(token.person.as_deref().unwrap_or("-")),
         Cell::new(age(now() - token.created_at)),
         Cell::new(ends),
     ]
@@ -171,6 +177,7 @@ pub(crate) fn share(args: &ShareArgs) -> Outcome {
         name: name.chars().take(100).collect(),
         role: Access::View,
         session_id: Some(id.clone()),
+        person: None,
         expires_s: Some(args.expires),
     };
     let (secret, token) = create(&mut daemon, wish)?;

@@ -251,6 +251,7 @@ impl Step<'_> {
                             token_hash: caller.token_hash.clone(),
                             pid: caller.pid,
                             reads: false,
+                            person: None,
                         },
                         self.wall,
                     );

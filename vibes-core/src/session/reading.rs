@@ -4,19 +4,22 @@
 //! of records, never by a scan.
 
 use super::{event::Reply, state::State, step::Step};
+use crate::ownership::Seat;
 use std::collections::BTreeMap;
-use vibes_protocol::model::{ClientId, CodedError, ErrorCode, Seq};
+use vibes_protocol::{
+    model::{ClientId, CodedError, ErrorCode, Seq},
+    seat::{MAX_PERSON, person_of},
+};
 
 /// How many records that are news are remembered; more than this are shown as so many.
 pub const MAX_NEWS: usize = 99;
 /// How many people's cursors are kept.
 const MAX_READERS: usize = 64;
-/// The longest name of one, in bytes.
-const MAX_READER: usize = 128;
 
-/// The person behind a seat, the same on every machine and terminal: `ann` of `ann@box:pts/1`.
-pub fn reader_of(identity: &str) -> &str {
-    identity.split(['@', ':']).next().unwrap_or(identity)
+/// Who reads at a seat.
+fn reader(seat: &Seat) -> Option<&str> {
+    let named = seat.person.as_deref().or_else(|| seat.identity.as_deref().map(person_of));
+    named.filter(|person| !person.is_empty() && person.len() <= MAX_PERSON)
 }
 
 impl State {
@@ -55,7 +58,7 @@ impl Step<'_> {
 
     /// A person has read up to a record, or all there is.
     pub(super) fn mark_read(&mut self, person: &str, seq: Option<Seq>) -> Result<Option<Reply>, CodedError> {
-        if person.is_empty() || person.len() > MAX_READER {
+        if person.is_empty() || person.len() > MAX_PERSON {
             let message = "who has read it is not known: say `hello` with an `identity` first";
             return Err(CodedError::new(ErrorCode::BadRequest, message));
         }
@@ -79,11 +82,7 @@ impl Step<'_> {
     /// A client that goes has seen what there is.
     pub(super) fn was_read_by(&mut self, client: ClientId) {
         let seat = self.s.ownership.seats.get(&client).filter(|seat| seat.reads);
-        if let Some(person) =
-            seat.and_then(|seat| seat.identity.as_deref()).map(|seat| reader_of(seat).to_owned())
-            && !person.is_empty()
-            && person.len() <= MAX_READER
-        {
+        if let Some(person) = seat.and_then(reader).map(str::to_owned) {
             self.has_read(&person, self.s.head);
         }
     }
@@ -92,14 +91,11 @@ impl Step<'_> {
     pub(super) fn read_by_those_who_look(&mut self) {
         let looking = self.s.ownership.seats.values();
         let looking = looking.filter(|seat| seat.reads && seat.away_until_ms.is_none());
-        let people: Vec<String> = looking
-            .filter_map(|seat| seat.identity.as_deref())
-            .map(|seat| reader_of(seat).to_owned())
-            .collect();
+        let people: Vec<String> = looking.filter_map(reader).map(str::to_owned).collect();
         for person in people {
             let read = self.s.body.readers.get(&person).copied();
             let fresh = self.s.unread_after(read.unwrap_or(0)) > 0 || read.is_none();
-            if fresh && !person.is_empty() && person.len() <= MAX_READER {
+            if fresh {
                 self.has_read(&person, self.s.head);
             }
         }

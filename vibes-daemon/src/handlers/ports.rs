@@ -2,7 +2,7 @@
 //!
 //! Invariant: looked for only when somebody asks, and in turn with other long answers: it reads files of every process.
 
-use super::session::{get, later, refused, said, told};
+use super::session::{get, later, own, refused, said, told};
 use crate::{
     connection::Connection,
     dispatch::{Answer, error},
@@ -22,10 +22,10 @@ pub fn session(connection: &Arc<Connection>, request_id: Option<String>, body: G
         Err(why) => return refused(request_id, None, why),
     };
     let reply = handle.ask(&connection.caller(), Command::Look, None);
-    let server = connection.server.clone();
+    let (server, connection) = (connection.server.clone(), connection.clone());
     later(async move {
         let looked = match reply.await {
-            Ok(Reply::Looked(looked)) => *looked,
+            Ok(Reply::Looked(looked)) => own(&connection, *looked),
             Ok(other) => return said(request_id, handle.id, Ok(other)).into(),
             Err(why) => return error(request_id, Some(handle.id), why).into(),
         };

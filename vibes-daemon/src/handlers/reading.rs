@@ -9,7 +9,7 @@ use crate::{
 };
 use std::sync::Arc;
 use vibes_core::{
-    session::{Command, reading::reader_of},
+    session::Command,
     sessions::{From, store_error},
 };
 use vibes_protocol::{
@@ -20,24 +20,48 @@ use vibes_protocol::{
     },
 };
 
+/// Whose eyes a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Eyes {
+    /// Those of this person: what they have read anywhere is not new here.
+    Of(String),
+    /// Of somebody who has not said who they are: everything is new.
+    Unnamed,
+    /// Nobody's: a token that only looks, or that was handed on with a link. Nothing is new, and nothing counts as read.
+    Nobodys,
+}
+
+impl Eyes {
+    /// The person, where it is one's.
+    pub fn person(self) -> Option<String> {
+        match self {
+            Self::Of(person) => Some(person),
+            Self::Unnamed | Self::Nobodys => None,
+        }
+    }
+}
+
 /// A session as one client sees it.
-pub fn seen_by(info: &SessionInfo, me: ClientId, identity: Option<&str>) -> SessionInfo {
-    let read = identity.and_then(|identity| info.readers.get(reader_of(identity)));
-    let unread = read.map_or(info.unread, |(_, unread)| *unread);
+pub fn seen_by(info: &SessionInfo, me: ClientId, eyes: &Eyes) -> SessionInfo {
+    let unread = match eyes {
+        Eyes::Of(person) => info.readers.get(person).map_or(info.unread, |(_, unread)| *unread),
+        Eyes::Unnamed => info.unread,
+        Eyes::Nobodys => 0,
+    };
     SessionInfo { is_owner: info.owner_id == Some(me), unread, ..info.clone() }
 }
 
 /// What is new in a session is not new any more.
 pub fn mark(connection: &Arc<Connection>, request_id: Option<String>, body: MarkRead) -> Answer {
-    let identity = connection.caller().identity.unwrap_or_default();
-    let command = Command::MarkRead { person: reader_of(&identity).to_owned(), seq: body.seq };
+    let person = connection.eyes().person().unwrap_or_default();
+    let command = Command::MarkRead { person, seq: body.seq };
     ask(connection, request_id, &body.session_id, command)
 }
 
 /// Tells what happened in a session.
 pub fn digest(connection: &Arc<Connection>, request_id: Option<String>, body: GetDigest) -> Answer {
     let server = connection.server.clone();
-    let person = connection.caller().identity.map(|identity| reader_of(&identity).to_owned());
+    let person = connection.eyes().person();
     Answer::Later(Box::pin(async move {
         let found = match server.sessions.locate(&body.session_id) {
             Ok(found) => found,

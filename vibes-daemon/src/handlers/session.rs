@@ -8,7 +8,10 @@ use crate::{
     connection::{Connection, Subscription, lock},
     dispatch::{Answer, Said, error},
     focus,
-    handlers::{attachments, prompts, reading::seen_by},
+    handlers::{
+        attachments, prompts,
+        reading::{Eyes, seen_by},
+    },
     known, templates, worktree,
 };
 use serde_json::{Map, Value};
@@ -22,7 +25,7 @@ use vibes_core::{
     budgets,
     ownership::Joiner,
     session::{
-        ApprovalPolicy, Caller, Command, Plan, Reply, SessionHandle,
+        ApprovalPolicy, Command, Plan, Reply, SessionHandle,
         event::{Looked, MetadataUpdate},
     },
     sessions::{Wanted, store_error},
@@ -93,7 +96,7 @@ pub fn list(connection: &Arc<Connection>, request_id: RequestId, body: ListSessi
 }
 
 fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, ended: bool) -> Message {
-    let Caller { client: me, identity, .. } = connection.caller();
+    let (me, eyes) = (connection.caller().client, connection.eyes());
     let wanted_text = body.search.as_ref().map(|text| text.to_lowercase());
     let fits = |info: &SessionInfo| {
         let in_states = body.states.as_ref().is_none_or(|states| states.contains(&info.state));
@@ -126,7 +129,7 @@ fn listing(connection: &Connection, request_id: RequestId, body: &ListSessions, 
         Some(last) if listing.more => Some(format!("{}:{}", last.last_activity_ms, last.id)),
         _ => None,
     };
-    let own = |info: &Arc<SessionInfo>| seen_by(info, me, identity.as_deref());
+    let own = |info: &Arc<SessionInfo>| seen_by(info, me, &eyes);
     let sessions = listing.sessions.iter().map(own).collect();
     // Who may see one session is told nothing of the others.
     let alone = connection.guest.as_ref().is_some_and(|guest| guest.token.session_id.is_some());
@@ -379,9 +382,8 @@ async fn begin(
 }
 
 /// A look as this client sees it.
-fn own(connection: &Connection, looked: Looked) -> Looked {
-    let Caller { client, identity, .. } = connection.caller();
-    let info = seen_by(&looked.info, client, identity.as_deref());
+pub(super) fn own(connection: &Connection, looked: Looked) -> Looked {
+    let info = seen_by(&looked.info, connection.caller().client, &connection.eyes());
     Looked { info, ..looked }
 }
 
@@ -394,6 +396,10 @@ fn joiner(connection: &Connection, role: Role, reads: bool) -> Joiner {
         token_hash: caller.token_hash,
         pid: caller.pid,
         reads,
+        person: match (&connection.guest, connection.eyes()) {
+            (Some(_), Eyes::Of(person)) => Some(person),
+            _ => None,
+        },
     }
 }
 

@@ -9,9 +9,13 @@ use crate::{
 };
 use std::sync::Arc;
 use vibes_core::clock;
-use vibes_protocol::wire::{
-    CodedError, ErrorCode, Message,
-    request::{CreateToken, ListAudit, RevokeToken, Web, WebAction},
+use vibes_protocol::{
+    model::Access,
+    seat::is_person,
+    wire::{
+        CodedError, ErrorCode, Message,
+        request::{CreateToken, ListAudit, RevokeToken, Web, WebAction},
+    },
 };
 
 /// How many entries are told unless a client says otherwise, and at most.
@@ -39,14 +43,14 @@ fn failed(error: anyhow::Error) -> CodedError {
 
 /// Serves the web, or tells about it.
 pub fn web(connection: &Arc<Connection>, request_id: Option<String>, body: Web) -> Answer {
-    let server = connection.server.clone();
+    let (server, person) = (connection.server.clone(), whose(connection));
     later(request_id.clone(), async move {
         let web = &server.web;
         let refused = |error: anyhow::Error| CodedError::new(ErrorCode::InvalidState, format!("{error:#}"));
         let code = match body.action {
             WebAction::Start => {
                 web.start(&server, body.port).await.map_err(refused)?;
-                Some(web.tokens.code())
+                Some(web.tokens.code(person))
             }
             WebAction::Stop => {
                 web.stop().await.map_err(refused)?;
@@ -66,9 +70,14 @@ pub fn web(connection: &Arc<Connection>, request_id: Option<String>, body: Web) 
     })
 }
 
+/// Who asks, as whom a token that they make reads.
+fn whose(connection: &Connection) -> Option<String> {
+    connection.eyes().person().filter(|person| is_person(person))
+}
+
 /// Makes a token.
 pub fn create(connection: &Arc<Connection>, request_id: Option<String>, body: CreateToken) -> Answer {
-    let server = connection.server.clone();
+    let (server, asks) = (connection.server.clone(), whose(connection));
     later(request_id.clone(), async move {
         let bad = |why: &str| CodedError::new(ErrorCode::BadRequest, why);
         if body.name.trim().is_empty()
@@ -80,10 +89,24 @@ pub fn create(connection: &Arc<Connection>, request_id: Option<String>, body: Cr
         if body.expires_s.is_some_and(|seconds| seconds == 0 || seconds > LONGEST) {
             return Err(bad("expires_s: one second to ten years are expected"));
         }
+        let handed_on = body.role == Access::View || body.session_id.is_some();
+        if let Some(person) = &body.person {
+            if !is_person(person) {
+                return Err(bad("person: a name as in an identity before @ is expected, at most 128 bytes"));
+            }
+            if handed_on {
+                return Err(bad(
+                    "person: a token that only looks, or is for one session, is nobody's in particular",
+                ));
+            }
+        }
+        let person = body.person.or(asks.filter(|_| !handed_on));
         let scope = body.session_id.as_deref().map(|id| server.sessions.locate(id)).transpose()?;
         let expires = body.expires_s.map(|seconds| seconds as i64);
         let tokens = &server.web.tokens;
-        let made = tokio::task::block_in_place(|| tokens.create(body.name, body.role, scope, expires, now()));
+        let made = tokio::task::block_in_place(|| {
+            tokens.create(body.name, body.role, scope, person, expires, now())
+        });
         let (token, secret) = made.map_err(failed)?;
         Ok(Message::TokenCreated { request_id, secret, token })
     })

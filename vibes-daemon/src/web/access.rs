@@ -4,7 +4,7 @@
 //! that is not named here is nothing for such a token.
 
 use super::tokens::Guest;
-use crate::server::Server;
+use crate::{handlers::reading::Eyes, server::Server};
 use vibes_protocol::{
     model::{Access, Role, SessionId},
     wire::{CodedError, ErrorCode, Request},
@@ -52,6 +52,18 @@ pub fn pass(
             needed.as_str()
         );
         return Err(CodedError::new(code, why));
+    }
+    if guest.eyes(&server.user) == Eyes::Nobodys {
+        match request {
+            // What is shown there is read by nobody in particular.
+            Request::Subscribe(body) => body.reads = false,
+            Request::MarkRead(_) => {
+                let why = "this token is for one session and nobody's in particular: what was read is kept for people, \
+                           whose tokens are for all sessions";
+                return Err(CodedError::new(ErrorCode::Forbidden, why));
+            }
+            _ => {}
+        }
     }
     match guest.token.session_id {
         Some(only) => narrow(server, only, request),
@@ -114,7 +126,6 @@ fn narrow(server: &Server, only: SessionId, request: &mut Request) -> Result<(),
         Request::GetBlob(body) => one(&mut body.session_id),
         Request::ExportSession(body) => one(&mut body.session_id),
         Request::ListTurns(body) => one(&mut body.session_id),
-        Request::MarkRead(body) => one(&mut body.session_id),
         Request::GetDigest(body) => one(&mut body.session_id),
         Request::ListTriggers(body) => one(body.session_id.get_or_insert_with(|| full.clone())),
         other => {

@@ -328,6 +328,14 @@ pub const ROUTES: &[Route] = &[
         "Remove a prompt that waits.",
     ),
     asks(
+        Post,
+        "/v1/sessions/{id}/read",
+        "mark_read",
+        &[],
+        "OkMessage",
+        "What is new in it is not new any more to the person whose token this is.",
+    ),
+    asks(
         Get,
         "/v1/sessions/{id}/rules",
         "get_rules",

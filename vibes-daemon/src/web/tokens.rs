@@ -3,6 +3,7 @@
 //! Invariant: of a secret only the hash is kept, in a file that is this user's alone and is written whole; a code lets one
 //! browser in, within a minute, once. Who guesses is slowed down; who has a good token is not.
 
+use crate::handlers::reading::Eyes;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -45,6 +46,17 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// Whose eyes it is. A token that may do something in all sessions is its person's, who is whoever asked for it; one
+    /// of before that was noted is of whoever runs the daemon; one that only looks, or is for one session, may be in anybody's hands.
+    pub fn eyes(&self, user: &str) -> Eyes {
+        match self.token.role {
+            Access::Edit | Access::Admin if self.token.session_id.is_none() => {
+                Eyes::Of(self.token.person.as_deref().unwrap_or(user).to_owned())
+            }
+            _ => Eyes::Nobodys,
+        }
+    }
+
     /// Whether the token reaches this session.
     pub fn reaches(&self, session: &SessionId) -> bool {
         self.token.session_id.is_none_or(|only| only == *session)
@@ -83,6 +95,8 @@ struct Stored {
 struct Code {
     hash: String,
     until: Instant,
+    /// Who asked for it.
+    person: Option<String>,
 }
 
 #[derive(Default)]
@@ -170,6 +184,7 @@ impl Tokens {
         name: String,
         role: Access,
         session_id: Option<SessionId>,
+        person: Option<String>,
         expires_s: Option<i64>,
         now: i64,
     ) -> anyhow::Result<(TokenInfo, String)> {
@@ -180,6 +195,7 @@ impl Tokens {
             name,
             role,
             session_id,
+            person,
             created_at: now,
             expires_at: expires_s.map(|seconds| now.saturating_add(seconds)),
         };
@@ -226,8 +242,8 @@ impl Tokens {
         Ok(good.map(|stored| (stored.token.clone(), stored.revoked.clone())))
     }
 
-    /// A new code.
-    pub fn code(&self) -> String {
+    /// A new code, for a browser of this person.
+    pub fn code(&self, person: Option<String>) -> String {
         let code = secret();
         let mut inner = self.inner();
         let (hash, now) = (crate::clients::hash(&code), Instant::now());
@@ -235,7 +251,7 @@ impl Tokens {
         if inner.codes.len() >= CODES {
             inner.codes.pop_front();
         }
-        inner.codes.push_back(Code { hash, until: now + CODE_LIVES });
+        inner.codes.push_back(Code { hash, until: now + CODE_LIVES, person });
         code
     }
 
@@ -250,12 +266,10 @@ impl Tokens {
         let good = {
             let mut inner = self.inner();
             let at = inner.codes.iter().position(|code| same(&code.hash, &hash));
-            at.and_then(|at| inner.codes.remove(at)).is_some_and(|code| code.until > Instant::now())
+            at.and_then(|at| inner.codes.remove(at)).filter(|code| code.until > Instant::now())
         };
-        if !good {
-            return Ok(None);
-        }
-        self.create(name, Access::Admin, None, Some(BROWSER_S), now).map(Some)
+        let Some(code) = good else { return Ok(None) };
+        self.create(name, Access::Admin, None, code.person, Some(BROWSER_S), now).map(Some)
     }
 
     /// Counts a wrong guess. False when there were too many: nobody who guesses is heard for a while.
@@ -287,7 +301,7 @@ mod tests {
     #[test]
     fn a_token_outlives_the_daemon_and_only_its_hash_is_kept() {
         let (tokens, file) = tokens("outlives");
-        let (made, secret) = tokens.create("a".to_owned(), Access::View, None, Some(10), 100).unwrap();
+        let (made, secret) = tokens.create("a".to_owned(), Access::View, None, None, Some(10), 100).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         assert!(!text.contains(&secret) && secret.len() == 64);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -301,7 +315,7 @@ mod tests {
     #[test]
     fn who_has_a_revoked_token_is_cut_off() {
         let (tokens, file) = tokens("revoked");
-        let (made, secret) = tokens.create("a".to_owned(), Access::Admin, None, None, 100).unwrap();
+        let (made, secret) = tokens.create("a".to_owned(), Access::Admin, None, None, None, 100).unwrap();
         let (_, revoked) = tokens.check(&secret, 100).unwrap().unwrap();
         assert_eq!(tokens.revoke("", 100).unwrap(), 0);
         assert_eq!(tokens.revoke(&made.id[..4], 100).unwrap(), 1);
@@ -314,11 +328,11 @@ mod tests {
     #[test]
     fn a_code_is_good_once() {
         let (tokens, file) = tokens("code");
-        let code = tokens.code();
+        let code = tokens.code(None);
         assert!(tokens.exchange("", "b".to_owned(), 100).unwrap().is_none());
         assert!(tokens.exchange(&code, "b".to_owned(), 100).unwrap().is_some());
         assert!(tokens.exchange(&code, "b".to_owned(), 100).unwrap().is_none());
-        let old = tokens.code();
+        let old = tokens.code(None);
         tokens.inner().codes[0].until = Instant::now();
         assert!(tokens.exchange(&old, "b".to_owned(), 100).unwrap().is_none());
         fs::remove_file(file).unwrap();

@@ -6,7 +6,7 @@
 import type { Message, SessionInfo } from "../protocol";
 import type { Hub } from "./hub";
 import { recall } from "./kept";
-import { titleOf } from "./model";
+import { newIn, titleOf } from "./model";
 import { showSession } from "./route";
 
 /** Text for the live region; the view draws it. */
@@ -56,12 +56,13 @@ export function attend(hub: Hub, onScreen: () => string | null): void {
   });
   let before: unknown[] = [];
   hub.store.subscribe(() => {
-    const { sessions, connection } = hub.store.get();
-    if (before[0] === sessions && before[1] === connection) return;
-    before = [sessions, connection];
+    const { sessions, connection, reading } = hub.store.get();
+    if (before[0] === sessions && before[1] === connection && before[2] === reading) return;
+    before = [sessions, connection, reading];
     let waiting = 0;
     for (const session of sessions.values()) if (session.state === "waiting_permission") waiting += 1;
-    badge(waiting, onScreen() ? hub.name(onScreen()!) : null, connection.at === "waiting");
+    const fresh = newIn(sessions.values()) - (reading === null ? 0 : (sessions.get(reading)?.unread ?? 0));
+    badge(waiting, fresh, onScreen() ? hub.name(onScreen()!) : null, connection.at === "waiting");
   });
 }
 
@@ -95,10 +96,10 @@ function notify(title: string, body: string, session: string): void {
 
 let drawn = "";
 
-function badge(waiting: number, session: string | null, away: boolean): void {
-  const title = `${waiting ? `(${waiting}) ` : ""}${away ? "reconnecting · " : ""}${session ? `${session} · ` : ""}vibes`;
+function badge(waiting: number, fresh: number, session: string | null, away: boolean): void {
+  const title = `${waiting ? `(${waiting}) ` : ""}${fresh ? `${fresh} new · ` : ""}${away ? "reconnecting · " : ""}${session ? `${session} · ` : ""}vibes`;
   if (document.title !== title) document.title = title;
-  const icon = waiting ? "/icon-badge.svg" : "/icon.svg";
+  const icon = waiting ? "/icon-badge.svg" : fresh ? "/icon-new.svg" : "/icon.svg";
   if (icon === drawn) return;
   drawn = icon;
   document.querySelector<HTMLLinkElement>('link[rel="icon"]')?.setAttribute("href", icon);

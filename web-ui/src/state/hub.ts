@@ -9,7 +9,7 @@ import { empty, fold, prepend, trim } from "./fold";
 import { groupOf, nothing, titleOf, type State, type Toast, type Window } from "./model";
 import { proof, seat, wasWelcomed } from "../net/identity";
 import { role, token } from "../net/auth";
-import { recallJson, recallTab, remember, rememberTab } from "./kept";
+import { recallTab, remember, rememberTab } from "./kept";
 import { Store } from "./store";
 
 /** Sessions that are followed although they are not on screen. */
@@ -40,6 +40,7 @@ export class Hub {
   private frame = 0;
   private background = 0;
   private toasts = 0;
+  private looked: () => void = () => undefined;
   private readonly heard = new Set<(message: Message, before: SessionInfo | undefined) => void>();
 
   constructor() {
@@ -53,8 +54,6 @@ export class Hub {
       message: (message) => this.receive(message),
       changed: (connection) => this.store.set(connection.at === "open" ? { connection } : { connection, listed: false }),
     });
-    const seen = new Map(Object.entries(recallJson<Record<string, number>>("seen", {})));
-    this.store.set({ seen });
   }
 
   /** Hears every notice about sessions, with the session as it was before. */
@@ -101,15 +100,12 @@ export class Hub {
         found.set(id, session);
       }
     }
-    // What this browser meets for the first time counts as read.
-    const seen = new Map(before.seen);
-    for (const session of found.values()) if (!seen.has(session.id)) seen.set(session.id, session.head);
     const since = new Map([...found.values()].map((session) => {
       const was = before.sessions.get(session.id);
       const stays = was && groupOf(was) === groupOf(session);
       return [session.id, (stays && before.since.get(session.id)) || session.last_activity_ms] as const;
     }));
-    this.store.set({ sessions: found, gone, seen, since, listed: true, ended: Math.max(0, answer.ended - ended.sessions.length), warnings: answer.warnings ?? [] });
+    this.store.set({ sessions: found, gone, since, listed: true, ended: Math.max(0, answer.ended - ended.sessions.length), warnings: answer.warnings ?? [] });
     this.follow();
   }
 
@@ -312,7 +308,6 @@ export class Hub {
     if (folded === window.transcript) return;
     this.window(id, (one) => ({ ...one, transcript: folded }));
     this.store.set((state) => ({ pulses: with_(state.pulses, id, Date.now()) }));
-    if (shown && !document.hidden) this.see(id);
   }
 
   /** Reads records that are missing between what is folded and what came. */
@@ -365,12 +360,12 @@ export class Hub {
   open(id: string | null): void {
     this.current = id;
     this.atEnd = true;
-    if (id === null) return;
+    if (id === null) return this.looked();
     remember("last", id);
     this.store.set((state) => (state.toasts.some((toast) => toast.session === id) ? { toasts: state.toasts.filter((toast) => toast.session !== id) } : {}));
     if (!openedHere().includes(id)) rememberTab("opened", JSON.stringify([...openedHere(), id].slice(-50)));
     this.flush(id);
-    this.see(id);
+    this.looked();
     const session = this.store.get().sessions.get(id);
     if (!session) return;
     if (this.store.get().listed && this.lives(session) && this.windowOf(id).joined !== (this.store.get().looksOnly ? "viewer" : "writer")) void this.join(id, "writer");
@@ -391,7 +386,19 @@ export class Hub {
   }
 
   reading(atEnd: boolean): void {
+    if (this.atEnd === atEnd) return;
     this.atEnd = atEnd;
+    this.looked();
+  }
+
+  /** The session whose end is on screen. */
+  readingTo(): string | null {
+    return this.atEnd ? this.current : null;
+  }
+
+  /** Hears when another session, or another part of one, is on screen. */
+  onReading(listener: () => void): void {
+    this.looked = listener;
   }
 
   /** The first page of history, when there is none yet. */
@@ -454,21 +461,6 @@ export class Hub {
       const now = this.windowOf(id).transcript;
       if (now.last === 0 || now.first >= (last === 0 ? now.last + 1 : first)) return now.last > 0 && now.first <= seq;
     }
-  }
-
-  // ------------------------------------------------------------------------------------------------ what was read
-
-  private see(id: string): void {
-    const head = Math.max(this.store.get().sessions.get(id)?.head ?? 0, this.windowOf(id).transcript.last);
-    this.seen(id, head);
-  }
-
-  seen(id: string, head: number): void {
-    const { seen, sessions } = this.store.get();
-    if ((seen.get(id) ?? 0) >= head) return;
-    this.store.set({ seen: with_(seen, id, head) });
-    const kept = [...this.store.get().seen].filter(([one]) => sessions.has(one)).slice(-1000);
-    remember("seen", JSON.stringify(Object.fromEntries(kept)));
   }
 
   // ------------------------------------------------------------------------------------------------ toasts

@@ -1,4 +1,4 @@
-// What this browser remembers between visits, beside the transcripts: the token, drafts, the theme, what was read.
+// What this browser remembers between visits, beside the transcripts: the token, drafts, the theme.
 //
 // Invariant: storage that is full or forbidden costs the memory, never the page.
 

@@ -35,8 +35,8 @@ export interface State {
   /** Sessions that the daemon does not know any more, of which a copy is kept here. */
   gone: ReadonlySet<string>;
   windows: ReadonlyMap<string, Window>;
-  /** Head of each session when it was last looked at, by anybody in this browser. */
-  seen: ReadonlyMap<string, number>;
+  /** The session that is being read to its end in this page right now. */
+  reading: string | null;
   /** Since when each session is in its group: what orders the list, so that it moves only when something changed for a person. */
   since: ReadonlyMap<string, number>;
   /** When each session last said something, for the pulse. */
@@ -59,7 +59,7 @@ export const nothing: State = {
   sessions: new Map(),
   gone: new Set(),
   windows: new Map(),
-  seen: new Map(),
+  reading: null,
   since: new Map(),
   pulses: new Map(),
   looksOnly: false,
@@ -100,4 +100,19 @@ export function titleOf(session: SessionInfo): string {
 
 export function baseName(path: string): string {
   return path.replace(/\/+$/, "").split("/").pop() ?? "";
+}
+
+/** How much is new to this page's person, in all sessions. */
+export function newIn(sessions: Iterable<SessionInfo>): number {
+  let sum = 0;
+  for (const session of sessions) if (session.deleted_at === null) sum += session.unread ?? 0;
+  return sum;
+}
+
+/** What may count as read now: the session and its last record; null while there is nothing new, or it is not all here. */
+export function markable({ reading, sessions, windows, connection, gone }: State): [string, number] | null {
+  const session = reading === null ? undefined : sessions.get(reading);
+  if (!session || !session.unread || connection.at !== "open" || gone.has(session.id)) return null;
+  const last = windows.get(session.id)?.transcript.last ?? 0;
+  return last >= session.head ? [session.id, last] : null;
 }

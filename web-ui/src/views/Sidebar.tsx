@@ -6,7 +6,6 @@
 import { memo, useDeferredValue, useMemo, useRef, useState, type KeyboardEvent } from "react";
 import { useApp } from "../app";
 import type { Permission, SessionInfo } from "../protocol";
-import type { Transcript } from "../state/fold";
 import { recallJson, remember } from "../state/kept";
 import { groupOf, GROUPS, titleOf, type Group } from "../state/model";
 import { go, showSession, useRoute } from "../state/route";
@@ -117,7 +116,8 @@ function fits(session: SessionInfo, text: string): boolean {
 
 const SessionRow = memo(function SessionRow({ session, current }: { session: SessionInfo; current: boolean }) {
   const now = useNow();
-  const unread = useApp((state) => (current ? 0 : news(state.windows.get(session.id)?.transcript, state.seen.get(session.id) ?? 0, session)));
+  // What is being read right now is not told as new for the moment until the daemon knows.
+  const unread = useApp((state) => (state.reading === session.id ? 0 : (session.unread ?? 0)));
   const pulse = useApp((state) => state.pulses.get(session.id) ?? 0);
   const gone = useApp((state) => state.gone.has(session.id));
   const since = useApp((state) => state.since.get(session.id)) ?? session.last_activity_ms;
@@ -148,21 +148,8 @@ const SessionRow = memo(function SessionRow({ session, current }: { session: Ses
         {session.queued > 0 && <span className="tag" title="Prompts that wait">{session.queued} queued</span>}
         {session.subscriber_count > 1 && <span className="tag" title="Attached"><Icon name="eye" size={11} />{session.subscriber_count}<span className="sr"> attached</span></span>}
         {session.cost && session.cost.amount > 0 && <span className="tag">{money(session.cost)}</span>}
-        {unread > 0 && <b className="badge">{unread > 99 ? "99+" : unread}<span className="sr"> unread</span></b>}
+        {unread > 0 && <b className="badge">{unread > 98 ? "99+" : unread}<span className="sr"> unread</span></b>}
       </span>
     </a>
   );
 });
-
-/** How many things came after what was seen; at least one when the head has moved. */
-export function news(transcript: Transcript | undefined, seen: number, session: SessionInfo): number {
-  if (session.head <= seen) return 0;
-  if (!transcript) return 0;
-  let count = 0;
-  for (let at = transcript.items.length - 1; at >= 0 && count < 100; at -= 1) {
-    const item = transcript.items[at]!;
-    if (item.end <= seen) break;
-    if (item.kind === "message" || item.kind === "permission" || (item.kind === "turn" && item.outcome !== "finished")) count += 1;
-  }
-  return count;
-}

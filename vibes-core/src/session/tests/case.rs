@@ -56,6 +56,7 @@ pub fn joiner(client: u128, role: Role) -> Joiner {
         token_hash: None,
         pid: Some(7),
         reads: false,
+        person: None,
     }
 }
 

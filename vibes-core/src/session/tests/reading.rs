@@ -57,6 +57,17 @@ fn who_looks_reads_and_who_is_subscribed_for_another_reason_does_not() {
 }
 
 #[test]
+fn whose_seat_it_is_counts_for_more_than_what_it_calls_itself() {
+    let mut case = Case::idle();
+    let mut page = joiner(BEN, Role::Viewer);
+    (page.reads, page.identity, page.person) = (true, Some("cy@page".into()), Some("ben".into()));
+    case.ok(BEN, Command::Join(page));
+    case.ok(ANN, input("x"));
+    case.end_turn("end_turn");
+    assert_eq!((unread(&case, "ben"), case.state.body.readers.get("cy")), (0, None));
+}
+
+#[test]
 fn no_more_is_counted_than_is_remembered_and_people_are_not_many() {
     let mut case = Case::idle();
     for _ in 0..MAX_NEWS + 20 {

@@ -1,0 +1,1 @@
+export{t as DiffLines,n as default,r as hunkLines,i as linesOf}from"./Diff-3HIA4hnO.js";

@@ -1,1 +1,0 @@
-export{t as DiffLines,n as default,r as hunkLines,i as linesOf}from"./Diff-lw3AHsbX.js";

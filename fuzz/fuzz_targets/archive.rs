@@ -34,6 +34,11 @@ fn pieces(text: &str, size: usize) -> Vec<&str> {
 fn check(whole: &Whole) {
     let mut next = 1;
     for packed in &whole.ready.records {
+        if packed.packed != 1 {
+            // In pieces, which lie in the store.
+            next = packed.last + 1;
+            continue;
+        }
         let body = zstd::bulk::decompress(&packed.body, 64 << 20).expect("a group can be unpacked");
         assert_eq!(packed.first, next, "groups follow one another");
         for (_, fact) in group::records(&body) {

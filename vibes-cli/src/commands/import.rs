@@ -39,7 +39,10 @@ pub(crate) fn run(args: &ImportArgs) -> Outcome {
         return list(&found, args.json);
     }
     if found.is_empty() {
-        ui::say("there is nothing to import there");
+        let wishes = [(&args.claude, From::Claude), (&args.codex, From::Codex), (&args.gemini, From::Gemini)];
+        let named = wishes.into_iter().filter(|(wish, _)| wish.is_some());
+        let files: Vec<_> = named.map(|(_, from)| from.files()).collect();
+        ui::say(&format!("there is nothing to import there: no {}", files.join(", no ")));
         return Ok(());
     }
     let mut daemon = Daemon::here(Start::Auto)?;
@@ -123,9 +126,9 @@ fn list(found: &[Found], json: bool) -> Outcome {
     Ok(())
 }
 
-fn open(path: &Path) -> Outcome<Box<dyn Read>> {
+fn open(path: &Path) -> Outcome<Box<dyn Read + Send>> {
     if path == Path::new("-") {
-        return Ok(Box::new(io::stdin().lock()));
+        return Ok(Box::new(io::stdin()));
     }
     let failed = |error: &io::Error| Failure::io(format_args!("cannot read {}", path.display()), error);
     let file = File::open(path).map_err(|error| failed(&error))?;

@@ -5,7 +5,7 @@
 
 use crate::{
     agent::spool::hex,
-    glimpse::Line,
+    glimpse::{Glimpse, Line, Update},
     journal::{Hash, Packed, Reduced, RowChange, Spend},
     prices,
     session::{past::Past, persist, state::State},
@@ -14,7 +14,10 @@ use crate::{
 use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use std::collections::{HashSet, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{HashSet, VecDeque},
+};
 use vibes_protocol::model::{Cost, Fact, Seq, TurnInfo, fact::KINDS};
 
 /// The longest line, in bytes: as much as one of the daemon may have.
@@ -235,8 +238,11 @@ impl Intake {
         if at_ms < self.at_ms {
             return Err(format!("at_ms: {at_ms} is before {}, that of the record before", self.at_ms));
         }
-        let told = sound(raw)?;
-        self.fold(seq, at_ms, &told, state)?;
+        match sound(raw)? {
+            Told::Whole(told) => self.fold(seq, at_ms, &told, state)?,
+            Told::Words(words) => state.remember_words(&words),
+            Told::Other => {}
+        }
         // As long as the last record is that of the group.
         if !self.group.is_empty() && !self.group.takes(raw.len()) {
             self.pack()?;
@@ -269,9 +275,6 @@ impl Intake {
                 let words = told["content"].as_array().into_iter().flatten();
                 let words: Vec<_> = words.filter_map(|block| block["text"].as_str()).collect();
                 state.remember_prompt(&words.join("\n"));
-            }
-            "update" if told["update"]["sessionUpdate"] == "agent_message_chunk" => {
-                state.remember_words(told["update"]["content"]["text"].as_str().unwrap_or_default());
             }
             _ => {}
         }
@@ -310,15 +313,77 @@ impl Intake {
     }
 }
 
+/// A fact, as far as it has to be looked into.
+enum Told<'a> {
+    /// Words of an answer.
+    Words(Cow<'a, str>),
+    /// An update that nothing is made of here.
+    Other,
+    /// Anything else.
+    Whole(Value),
+}
+
 /// A fact, if it is one that every client can read.
-fn sound(raw: &str) -> Result<Value, String> {
+fn sound(raw: &str) -> Result<Told<'_>, String> {
+    if is_plain(raw)?
+        && let Some(told) = update(raw)
+    {
+        return Ok(told);
+    }
+    let told: Value =
+        serde_json::from_str(raw).map_err(|error| format!("its fact cannot be read: {error}"))?;
+    let Some(kind) = told["kind"].as_str() else { return Err("its fact has no kind".to_owned()) };
+    let update = &told["update"];
+    if kind == "update" && update.is_object() {
+        if update["sessionUpdate"] == "agent_message_chunk" {
+            let words = update["content"]["text"].as_str().unwrap_or_default();
+            return Ok(Told::Words(words.to_owned().into()));
+        }
+    } else if KINDS.contains(&kind) {
+        Fact::deserialize(&told).map_err(|error| format!("its fact is no {kind}: {error}"))?;
+    }
+    Ok(Told::Whole(told))
+}
+
+/// Most records are updates of which nothing is made here: those that are surely such, read without building anything of
+/// them.
+fn update(raw: &str) -> Option<Told<'_>> {
+    let fact: Glimpse<'_> = serde_json::from_str(raw).ok()?;
+    let raw = fact.update.filter(|raw| fact.kind == "update" && raw.get().starts_with('{'))?;
+    let update: Update<'_> = serde_json::from_str(raw.get()).ok()?;
+    match &*update.kind {
+        "agent_message_chunk" => {
+            let content: Words<'_> = serde_json::from_str(update.content?.get()).ok()?;
+            Some(Told::Words(content.text?))
+        }
+        "agent_thought_chunk" | "user_message_chunk" | "plan" | "available_commands_update" => {
+            Some(Told::Other)
+        }
+        _ => None,
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Words<'a> {
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+}
+
+/// Whether all that is JSON in it can be read as well: there is neither half a character (`\ud800`) nor a number that is
+/// too large. The error says what is too much.
+fn is_plain(raw: &str) -> Result<bool, String> {
+    /// Digits of a number that is surely none of the largest.
+    const DIGITS: usize = 64;
     let (mut depth, mut deepest, mut values) = (0_usize, 0, 0);
-    let (mut quoted, mut escaped) = (false, false);
+    let (mut quoted, mut escaped, mut unicode, mut number) = (false, false, false, 0);
+    let (mut plain, mut before) = (true, 0_u8);
     for byte in raw.bytes() {
+        let half = std::mem::take(&mut unicode);
         match byte {
-            _ if escaped => escaped = false,
+            _ if escaped => (escaped, unicode) = (false, byte == b'u'),
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
+            b'd' | b'D' if half => plain = false,
             _ if quoted => {}
             b'{' | b'[' => {
                 depth += 1;
@@ -327,8 +392,12 @@ fn sound(raw: &str) -> Result<Value, String> {
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
             b',' => values += 1,
+            b'e' | b'E' if before.is_ascii_digit() => plain = false,
             _ => {}
         }
+        number = if byte.is_ascii_digit() && !quoted { number + 1 } else { 0 };
+        plain &= number < DIGITS;
+        before = byte;
     }
     if deepest > DEPTH {
         return Err(format!("its fact is nested {deepest} deep, {DEPTH} is the most"));
@@ -336,15 +405,60 @@ fn sound(raw: &str) -> Result<Value, String> {
     if values > VALUES {
         return Err(format!("its fact has more than {VALUES} values"));
     }
-    let told: Value =
-        serde_json::from_str(raw).map_err(|error| format!("its fact cannot be read: {error}"))?;
-    let Some(kind) = told["kind"].as_str() else { return Err("its fact has no kind".to_owned()) };
-    match kind {
-        "update" if told["update"].is_object() => {}
-        known if KINDS.contains(&known) => {
-            Fact::deserialize(&told).map_err(|error| format!("its fact is no {kind}: {error}"))?;
-        }
-        _ => {}
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(raw: &str) -> Result<&'static str, String> {
+        sound(raw).map(|told| match told {
+            Told::Words(_) => "words",
+            Told::Other => "other",
+            Told::Whole(_) => "whole",
+        })
     }
-    Ok(told)
+
+    fn update(kind: &str, rest: &str) -> String {
+        format!(
+            r#"{{"kind":"update","update":{{"sessionUpdate":"{kind}","content":{{"type":"text",{rest}}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_short_look_sees_what_a_long_one_sees() {
+        for text in
+            [r#""text":"a cloud""#, r#""text":"\u00e9\u0041""#, r#""n":1.5,"text":"\\ud800 is no half""#]
+        {
+            let raw = update("agent_message_chunk", text);
+            let quick = sound(&raw).unwrap();
+            let value: Value = serde_json::from_str(&raw).unwrap();
+            let Told::Words(words) = quick else { panic!("{text}") };
+            assert_eq!(words, value["update"]["content"]["text"].as_str().unwrap());
+            assert_eq!(told(&update("agent_thought_chunk", text)), Ok("other"), "{text}");
+        }
+        assert_eq!(told(&update("tool_call", r#""text":"x""#)), Ok("whole"));
+        assert_eq!(told(&update("agent_message_chunk", r#""data":"x""#)), Ok("words"));
+    }
+
+    #[test]
+    fn what_a_client_could_not_read_is_refused_wherever_it_stands() {
+        let digits = "9".repeat(400);
+        let bad = [
+            r#""text":"\ud800""#.to_owned(),
+            r#""text":"x","other":"\uDFFF""#.to_owned(),
+            r#""text":"x","\ud83d":1"#.to_owned(),
+            r#""text":"x","n":1e999"#.to_owned(),
+            r#""text":"x","n":-1E+999"#.to_owned(),
+            format!(r#""text":"x","n":{digits}"#),
+        ];
+        for (kind, bad) in ["agent_message_chunk", "agent_thought_chunk", "plan"]
+            .iter()
+            .flat_map(|kind| bad.iter().map(move |bad| (kind, bad)))
+        {
+            assert!(told(&update(kind, bad)).is_err(), "{kind} {bad}");
+        }
+        assert_eq!(told(&update("agent_message_chunk", r#""text":"\ud83d\ude00""#)), Ok("words"));
+    }
 }

@@ -33,8 +33,17 @@ impl From {
         }
     }
 
-    /// Whether a file is a conversation, by its path.
-    fn is_one(self, path: &Path) -> bool {
+    /// What its files are called.
+    pub(super) fn files(self) -> &'static str {
+        match self {
+            Self::Claude => "*.jsonl",
+            Self::Codex => "rollout-*.jsonl",
+            Self::Gemini => "session-*.json or .jsonl",
+        }
+    }
+
+    /// Whether a file is a conversation, by its path; `here` is what lies in the very directory that was named.
+    fn is_one(self, path: &Path, here: bool) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let dir = path.parent().and_then(Path::file_name).unwrap_or_default();
         match self {
@@ -42,7 +51,7 @@ impl From {
             Self::Claude => name.ends_with(".jsonl") && !name.starts_with("agent-") && dir != "subagents",
             Self::Codex => name.starts_with("rollout-") && name.ends_with(".jsonl"),
             Self::Gemini => {
-                dir == "chats"
+                (here || dir == "chats")
                     && name.starts_with("session-")
                     && (name.ends_with(".json") || name.ends_with(".jsonl"))
             }
@@ -124,7 +133,7 @@ fn look(dir: &Path, from: From, depth: usize, found: &mut Vec<Found>) {
         }
         if kind.is_dir() && depth < DEEPEST {
             look(&path, from, depth + 1, found);
-        } else if kind.is_file() && from.is_one(&path) {
+        } else if kind.is_file() && from.is_one(&path, depth == 0) {
             found.push(one(path, Some(from)));
         }
     }
@@ -149,7 +158,7 @@ fn whose(path: &Path) -> Outcome<Option<From>> {
         return Ok(None);
     }
     Ok([From::Codex, From::Gemini, From::Claude].into_iter().find(|from| {
-        from.is_one(path)
+        from.is_one(path, false)
             || match from {
                 From::Codex => begin.contains("\"session_meta\""),
                 From::Gemini => begin.contains("\"projectHash\""),

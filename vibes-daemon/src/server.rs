@@ -99,6 +99,8 @@ pub struct Server {
     pub webhooks: BTreeSet<String>,
     /// How long what was deleted can be had back.
     pub deleted: std::time::Duration,
+    /// How long ended sessions stay.
+    pub retention: vibes_core::sessions::Retention,
     /// Turns at worktrees.
     pub worktrees: tokio::sync::Mutex<()>,
     /// Cancelled when the daemon stops.
@@ -191,6 +193,7 @@ pub async fn run(config: Config, ready: impl FnOnce() -> anyhow::Result<()>) -> 
         webhooks: settings.webhooks.keys().cloned().collect(),
         deleted: keeping.deleted,
         user: paths::user(),
+        retention: keeping.retention,
         worktrees: tokio::sync::Mutex::default(),
         dir,
         state_id,

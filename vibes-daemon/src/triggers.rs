@@ -37,8 +37,8 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// How often it is looked whether sessions are there still.
 const TIDY: Duration = Duration::from_secs(60);
-/// The name under which they are kept.
-const KEPT: &str = "triggers";
+/// The name under which they are kept; retention looks there too.
+const KEPT: &str = vibes_core::sessions::retain::TRIGGERS;
 
 /// All triggers.
 pub struct Triggers {

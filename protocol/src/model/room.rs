@@ -121,6 +121,8 @@ pub enum Stays {
     Attached,
     /// It has a worktree.
     Worktree,
+    /// A trigger waits for something in it.
+    Trigger,
     /// Its agent has not ended yet.
     Running,
     /// Its state cannot be read.
@@ -136,6 +138,7 @@ impl Stays {
             Self::Waiting => "waiting",
             Self::Attached => "attached",
             Self::Worktree => "worktree",
+            Self::Trigger => "trigger",
             Self::Running => "running",
             Self::Unreadable => "unreadable",
         }

@@ -69,6 +69,22 @@ fn nothing_of_a_purged_session_can_be_read_and_its_room_is_given_back() {
 }
 
 #[test]
+fn a_daemon_that_stops_at_once_leaves_no_purged_word_in_the_search_index() {
+    let env = TestEnv::started();
+    let mut ada = env.client("ada");
+    let secret = ended(&env, &mut ada, "hidden", "echo out''putsecret");
+    eventually("it is found", || {
+        let found = env.vibes(&["search", "outputsecret", "--json"]);
+        found.stdout.contains(&secret).then_some(())
+    });
+    env.vibes(&["rm", "--purge", &secret]).ok();
+    env.vibes(&["daemon", "stop"]).ok();
+    let left: Vec<String> =
+        env.files_with(&["outputsecret"]).into_iter().filter(|file| file.contains("search.db")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn what_a_purged_session_took_stays_in_the_sums_and_is_nobodys() {
     let env = TestEnv::started();
     let mut ada = env.client("ada");

@@ -99,6 +99,41 @@ fn what_is_old_is_told_to_leave_then_leaves_and_what_is_pinned_or_unread_stays()
 }
 
 #[test]
+#[cfg_attr(not(feature = "points"), ignore = "needs programs with points: --features points")]
+fn what_nobody_reads_stays_for_its_days_and_what_a_trigger_waits_for_stays() {
+    let env = TestEnv::new();
+    configure(&env, "days = 10\nnotice_days = 0\nunread_days = 20");
+    let clock = env.path("clock");
+    let start = |at: i64| {
+        fs::write(&clock, at.to_string()).expect("it is written");
+        env.spawn_vibes(&["daemon", "start"], "", &[(CLOCK, &clock)]).wait().ok();
+        env.client("ada")
+    };
+    let mut ada = start(0);
+    let [unread, awaited, read] =
+        ["unread", "awaited", "read"].map(|name| ended(&env, &mut ada, name, "echo words"));
+    env.vibes(&["read", "awaited", "read"]).ok();
+    env.vibes(&["when", "awaited", "cost>5", "--", "true"]).ok();
+    drop(ada);
+    env.vibes(&["daemon", "stop"]).ok();
+
+    let mut ada = start(11 * DAY);
+    eventually("what was read is gone", || is_gone(&mut ada, &read));
+    let told = usage(&env);
+    let stays = [&unread, &awaited].map(|session| of(&told, session)["stays"].clone());
+    assert_eq!(stays, [json!("unread"), json!("trigger")]);
+    drop(ada);
+    env.vibes(&["daemon", "stop"]).ok();
+
+    let mut ada = start(21 * DAY);
+    eventually("nobody came to read it", || is_gone(&mut ada, &unread));
+    assert_eq!(of(&usage(&env), &awaited)["stays"], "trigger");
+    env.vibes(&["when", "rm", "1"]).ok();
+    eventually("nothing waits for it any more", || is_gone(&mut ada, &awaited));
+    oracle::check(&env);
+}
+
+#[test]
 fn what_takes_too_much_room_leaves_the_oldest_first_and_du_tells_what_takes_it() {
     const MIB: u64 = 1024 * 1024;
     let env = TestEnv::new();
@@ -156,7 +191,7 @@ fn what_takes_too_much_room_leaves_the_oldest_first_and_du_tells_what_takes_it()
 #[test]
 fn figures_of_retention_that_make_no_sense_name_their_key() {
     let env = TestEnv::new();
-    for key in ["days", "size_mib", "notice_days"] {
+    for key in ["days", "size_mib", "notice_days", "unread_days"] {
         configure(&env, &format!("{key} = 9000000000000000000"));
         let refused = env.vibes(&["daemon", "start"]);
         assert_ne!(refused.code, 0, "{refused:?}");

@@ -32,6 +32,8 @@ const REST: u32 = 4;
 const LONGEST_REST: Duration = Duration::from_millis(250);
 /// How long it waits after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(15);
+/// How long it may take out what was purged when the daemon stops.
+const AT_STOP: Duration = Duration::from_secs(3);
 /// How much of the disk is left to others, in bytes: the journal needs the last of it.
 const LEFT: u64 = 128 * 1024 * 1024;
 /// How much less than others it is given of a processor.
@@ -154,6 +156,7 @@ impl Indexer {
             let orders = std::mem::take(&mut self.shared.state().orders);
             if orders.stop {
                 self.shared.state().orders.stop = true;
+                self.part(&mut index)?;
                 return Ok(End::Stopped);
             }
             if let Some(why) = orders.damaged {
@@ -174,6 +177,24 @@ impl Indexer {
             let rest = (began.elapsed() * REST).max(self.pause);
             self.wait(rest);
         }
+    }
+
+    /// Takes out what was purged, before the daemon ends: nobody would do it until the next one.
+    fn part(&mut self, index: &mut Index) -> Result<(), StoreError> {
+        let until = Instant::now() + AT_STOP;
+        if self.writer.last() != self.looked || !self.leaving.is_empty() {
+            self.look_everywhere(index)?;
+        }
+        while Instant::now() < until {
+            match self.leaving.last().copied() {
+                Some(no) if index.forget(no)? => {}
+                Some(_) => drop(self.leaving.pop()),
+                None if index.is_to_scrub()? && index.scrub()? => {}
+                None => return Ok(()),
+            }
+        }
+        tracing::info!("what was purged is taken out of the search index by the next daemon");
+        Ok(())
     }
 
     fn wait(&self, at_most: Duration) {

@@ -214,7 +214,7 @@ impl Step<'_> {
                 self.effect(Effect::Purge(tag, by));
                 Ok(None)
             }
-            Command::LeaveForGood { last_ms } => self.leave_for_good(tag, last_ms),
+            Command::LeaveForGood { last_ms, keeps } => self.leave_for_good(tag, last_ms, keeps),
             Command::MarkRead { person, seq } => self.mark_read(&person, seq),
             Command::Counted(spent) => {
                 self.counted(*spent);

@@ -117,6 +117,8 @@ pub enum Command {
     LeaveForGood {
         /// When.
         last_ms: i64,
+        /// What keeps it beside what is in it.
+        keeps: super::Keeps,
     },
     /// A person has read it, up to a record if one is named.
     MarkRead {

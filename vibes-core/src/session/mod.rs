@@ -27,6 +27,7 @@ mod ttl;
 pub use approvals::ApprovalPolicy;
 pub use event::{Caller, Command, Looked, Notice, Plan, Reply};
 pub use fetch::Fetched;
+pub use leaving::Keeps;
 pub use leavings::Forget;
 pub use recall::Digest;
 pub use task::{SessionHandle, Surroundings};

@@ -10,14 +10,19 @@ use crate::{
     clock,
     journal::{Reader, Size, StoreError},
     room,
-    session::{Caller, Command, persist},
+    session::{Caller, Command, Keeps, persist},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, time::Duration};
-use vibes_protocol::model::{ErrorCode, LeavesFor, Leaving, SessionId};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+use vibes_protocol::model::{ErrorCode, LeavesFor, Leaving, SessionId, Trigger, TriggerState};
 
 /// The name under which it is kept what leaves, and when.
 const LEAVING: &str = "leaving";
+/// The name under which triggers are kept.
+pub const TRIGGERS: &str = "triggers";
 /// How many are told of at once.
 const AT_ONCE: usize = 256;
 /// How many are read at once.
@@ -32,6 +37,30 @@ pub struct Retention {
     pub size: Option<u64>,
     /// How long before it is told.
     pub notice: Duration,
+    /// How long after something last happened it stays because it is unread; `None` is for ever.
+    pub unread: Option<Duration>,
+}
+
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The sessions that stored triggers wait for. Blocking.
+fn awaited(reader: &Reader) -> Result<HashSet<SessionId>, StoreError> {
+    let kept = reader.kept(TRIGGERS)?.and_then(|kept| serde_json::from_str::<Vec<Trigger>>(&kept).ok());
+    let waits = |trigger: &Trigger| matches!(trigger.state, TriggerState::Armed | TriggerState::Firing);
+    Ok(kept.unwrap_or_default().into_iter().filter(waits).map(|trigger| trigger.session_id).collect())
+}
+
+/// Tells of each session what keeps it beside what is in it, as it is now. Blocking.
+pub fn keeps(
+    reader: &Reader,
+    retention: &Retention,
+    now_ms: i64,
+) -> Result<impl Fn(&SessionId) -> Keeps, StoreError> {
+    let awaited = awaited(reader)?;
+    let unread_after_ms = retention.unread.map_or(i64::MIN, |unread| now_ms.saturating_sub(ms(unread)));
+    Ok(move |session: &SessionId| Keeps { unread_after_ms, trigger: awaited.contains(session) })
 }
 
 /// What was told.
@@ -83,7 +112,7 @@ fn chosen(
     retention: &Retention,
     now_ms: i64,
 ) -> Result<Vec<Told>, StoreError> {
-    let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let keeps = keeps(reader, retention, now_ms)?;
     let by = retention.age.map(|age| now_ms.saturating_sub(ms(age)));
     let (mut over, sizes) = match retention.size {
         Some(most) => {
@@ -102,10 +131,8 @@ fn chosen(
             if found.len() >= AT_ONCE || !aged && over == 0 {
                 return Ok(found);
             }
-            let Some(state) = persist::restore(&stored, 0).ok().filter(|state| state.stays().is_none())
-            else {
-                continue;
-            };
+            let goes = |state: &crate::session::state::State| state.stays(keeps(&stored.id)).is_none();
+            let Some(state) = persist::restore(&stored, 0).ok().filter(goes) else { continue };
             over = over.saturating_sub(sizes.get(&stored.id).copied().unwrap_or(0));
             found.push(Told {
                 session: stored.id,
@@ -154,7 +181,7 @@ impl Sessions {
         {
             tracing::warn!(%error, "the size of the store could not be written down");
         }
-        let notice_ms = i64::try_from(retention.notice.as_millis()).unwrap_or(i64::MAX);
+        let notice_ms = ms(retention.notice);
         let told = now_told(before.clone(), chosen, notice_ms, late);
         if told != before {
             if let Err(error) = self.parts.writer.keep(LEAVING, encode(&told)).await {
@@ -171,7 +198,7 @@ impl Sessions {
             return;
         }
         for told in due {
-            self.let_leave(&told).await;
+            self.let_leave(&told, retention, early).await;
         }
         // One that stayed after all is told anew.
         if let Err(error) = self.parts.writer.keep(LEAVING, encode(&waiting)).await {
@@ -179,10 +206,21 @@ impl Sessions {
         }
     }
 
-    async fn let_leave(&self, told: &Told) {
+    async fn let_leave(&self, told: &Told, retention: Retention, now_ms: i64) {
+        let (reader, session) = (self.parts.reader.clone(), told.session);
+        // A trigger may have been stored since it was looked.
+        let looked = tokio::task::spawn_blocking(move || {
+            keeps(&reader, &retention, now_ms).map(|keeps| keeps(&session))
+        });
+        let keeps = match looked.await {
+            Ok(Ok(keeps)) => keeps,
+            Ok(Err(error)) => return tracing::warn!(%error, "what keeps a session cannot be read"),
+            Err(error) => return tracing::error!(%error, "what keeps a session was not looked for"),
+        };
         let left = match self.get(&told.session) {
             Ok(Some(handle)) => {
-                handle.ask(&Caller::nobody(), Command::LeaveForGood { last_ms: told.last_ms }, None).await
+                let leave = Command::LeaveForGood { last_ms: told.last_ms, keeps };
+                handle.ask(&Caller::nobody(), leave, None).await
             }
             Ok(None) => return,
             Err(error) => Err(error),

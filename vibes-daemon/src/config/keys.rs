@@ -185,6 +185,12 @@ pub const KEYS: &[Key] = &[
         "7",
         "how long before they leave it is told which do, in days",
     ),
+    key(
+        "retention.unread_days",
+        Kind::Number,
+        "90",
+        "how long after something last happened an ended session stays because it is unread, in days; 0 is for ever",
+    ),
     key("web.enabled", Kind::Switch, "false", "whether the web is served from the daemon's start on"),
     key("web.port", Kind::Number, "", "at which port; the one that was used last otherwise"),
     key(
@@ -332,6 +338,7 @@ mod tests {
         assert_eq!(default("retention.days"), retention.days);
         assert_eq!(default("retention.size_mib"), retention.size_mib);
         assert_eq!(default("retention.notice_days"), retention.notice_days);
+        assert_eq!(default("retention.unread_days"), retention.unread_days);
         assert_eq!(Config::DEFAULT_LOG, "info");
     }
 }

@@ -17,11 +17,13 @@ pub struct RetentionConfig {
     pub size_mib: u64,
     /// How long before it leaves it is told, in days.
     pub notice_days: u64,
+    /// How long after something last happened it stays because it is unread, in days; 0 is for ever.
+    pub unread_days: u64,
 }
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { days: 0, size_mib: 0, notice_days: 7 }
+        Self { days: 0, size_mib: 0, notice_days: 7, unread_days: 90 }
     }
 }
 
@@ -36,6 +38,7 @@ impl RetentionConfig {
             ("days", self.days, Self::MOST_DAYS),
             ("size_mib", self.size_mib, Self::MOST_MIB),
             ("notice_days", self.notice_days, Self::MOST_DAYS),
+            ("unread_days", self.unread_days, Self::MOST_DAYS),
         ];
         for (key, value, most) in keys {
             if value > most {
@@ -52,6 +55,7 @@ impl RetentionConfig {
             age: (self.days > 0).then(|| days(self.days)),
             size: (self.size_mib > 0).then_some(self.size_mib << 20),
             notice: days(self.notice_days),
+            unread: (self.unread_days > 0).then(|| days(self.unread_days)),
         }
     }
 }

@@ -51,6 +51,7 @@ fn look(server: &crate::server::Server, limit: usize) -> Result<DiskUsage, Store
     let kept = |size: &Size| size.bytes + of(&attached, &size.id);
     usage.kept = sizes.iter().filter(|size| !size.deleted).map(kept).sum();
     usage.leaving = retain::leaving(reader)?;
+    let keeps = retain::keeps(reader, &server.retention, vibes_core::clock::wall_ms())?;
     sizes.sort_by_key(|size| (Reverse(kept(size) + of(&spools, &size.id)), size.no));
     usage.more_sessions = sizes.len().saturating_sub(limit) as u64;
     for size in sizes.into_iter().take(limit) {
@@ -73,7 +74,7 @@ fn look(server: &crate::server::Server, limit: usize) -> Result<DiskUsage, Store
             attachments: of(&attached, &size.id),
             spool: of(&spools, &size.id),
             leaves_ms: purged_ms.or(told.map(|told| told.at_ms)),
-            stays: if info.state.is_ended() { state.stays() } else { None },
+            stays: if info.state.is_ended() { state.stays(keeps(&size.id)) } else { None },
         });
     }
     Ok(usage)

@@ -17,6 +17,14 @@ impl TestEnv {
         store.query_row(&count, [], |row| row.get(0)).expect("the store is read")
     }
 
+    /// How many documents, and places of sessions, the search index of a daemon that has ended holds.
+    pub fn indexed(&self) -> i64 {
+        let index = Connection::open_with_flags(self.state().search(), OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .expect("the index opens");
+        let count = "SELECT (SELECT count(*) FROM doc) + (SELECT count(*) FROM session)";
+        index.query_row(count, [], |row| row.get(0)).expect("the index is read")
+    }
+
     /// Makes the store of an environment without a daemon one of an earlier schema.
     #[track_caller]
     pub fn as_of_schema(&self, schema: u32) {

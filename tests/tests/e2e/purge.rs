@@ -77,8 +77,13 @@ fn a_daemon_that_stops_at_once_leaves_no_purged_word_in_the_search_index() {
         let found = env.vibes(&["search", "outputsecret", "--json"]);
         found.stdout.contains(&secret).then_some(())
     });
+    env.vibes(&["daemon", "stop"]).ok();
+    assert!(env.indexed() > 1);
+    env.daemon();
+    env.vibes(&["search", "outputsecret"]).ok();
     env.vibes(&["rm", "--purge", &secret]).ok();
     env.vibes(&["daemon", "stop"]).ok();
+    assert_eq!(env.indexed(), 0);
     let left: Vec<String> =
         env.files_with(&["outputsecret"]).into_iter().filter(|file| file.contains("search.db")).collect();
     assert!(left.is_empty(), "{left:?}");

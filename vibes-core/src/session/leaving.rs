@@ -106,7 +106,8 @@ mod tests {
         let attended = Case::idle().state.ownership;
         assert!(!attended.seats.is_empty());
         assert_eq!(why(&|state| state.ownership = attended.clone()), Some(Stays::Attached));
-        let worktree = serde_json::json!({"path": "/w", "branch": "b", "repo": "/r", "base": "m", "commit": "c"});
+        let worktree =
+            serde_json::json!({"path": "/w", "branch": "b", "repo": "/r", "base": "m", "commit": "c"});
         let worktree = serde_json::from_value(worktree).ok();
         assert_eq!(why(&|state| state.body.worktree = worktree.clone()), Some(Stays::Worktree));
         assert_eq!(after(|_| (), Keeps { trigger: true, ..FOR_EVER }), Some(Stays::Trigger));

@@ -45,6 +45,15 @@ fn what_is_new_is_counted_for_each_person_on_all_their_devices() {
     let mut phone = person(&env, "ann@phone:web");
     let mut bob = person(&env, "bob@desk:pts/2");
     assert_eq!((unread(&mut phone, &session), unread(&mut bob, &session)), (json!(0), json!(2)));
+    // Every verb asks as the person who types it.
+    let shown = |field: &str| {
+        let shown: Value =
+            serde_json::from_str(&env.vibes(&["show", &session, "--json"]).ok().stdout).unwrap();
+        shown[field].clone()
+    };
+    assert_eq!(shown("unread"), 2);
+    env.vibes(&["read", &session]).ok();
+    assert_eq!(shown("unread"), 0);
     // Who looks reads; their other devices hear of it.
     bob.ok("subscribe", json!({"session_ids": [session], "after": 0, "role": "viewer", "reads": true}));
     phone.prompt(&session, "say more");

@@ -124,19 +124,19 @@ command that fails is tried again, 8 times in all, with pauses that grow; one th
     Digest(DigestArgs),
     /// Note that you have read what is new
     Read {
-        /// Sessions
+        /// Sessions; `@-` stands for those that standard input names
         #[arg(required = true)]
         ids: Vec<String>,
     },
     /// Keep sessions from expiring
     Pin {
-        /// Sessions
+        /// Sessions; `@-` stands for those that standard input names
         #[arg(required = true)]
         ids: Vec<String>,
     },
     /// Let sessions expire again
     Unpin {
-        /// Sessions
+        /// Sessions; `@-` stands for those that standard input names
         #[arg(required = true)]
         ids: Vec<String>,
     },
@@ -173,7 +173,7 @@ command that fails is tried again, 8 times in all, with pauses that grow; one th
     Export(ExportArgs),
     /// Delete a session; `undelete` takes it back
     Rm {
-        /// Sessions
+        /// Sessions; `@-` stands for those that standard input names
         #[arg(required = true)]
         ids: Vec<String>,
         /// Keep nothing of it: there is no way back. Deleted sessions, too
@@ -273,7 +273,7 @@ pub(crate) struct AttachArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct KillArgs {
-    /// Sessions
+    /// Sessions; `@-` stands for those that standard input names
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub(crate) ids: Vec<String>,
     /// Every session that has not ended; asks first
@@ -322,7 +322,7 @@ pub(crate) enum WorktreeVerb {
     },
     /// Remove it and its branch
     Drop {
-        /// Sessions
+        /// Sessions; `@-` stands for those that standard input names
         #[arg(required = true)]
         ids: Vec<String>,
         /// What is not committed or not merged, too; a ref keeps it

@@ -8,7 +8,7 @@ use vibes_protocol::model::Condition;
 
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Sessions
+    /// Sessions; `@-` stands for those that standard input names
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
     /// What to wait for: idle, needs-approval, finished, cost>N or file:GLOB

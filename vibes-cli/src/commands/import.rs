@@ -21,7 +21,7 @@ use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::{ImportSession, ImportStep};
 
 /// How much is sent at once, in bytes: as JSON it must fit into a line.
-const PIECE: usize = 480 * 1024;
+const PIECE: usize = 96 * 1024;
 
 /// What became of a session.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use vibes_protocol::wire::Message;
 use vibes_protocol::wire::request::{GetSession, ListAgents, ReadRecords, Who};
 
 pub(crate) fn show(args: &ShowArgs) -> Outcome {
-    let mut daemon = Daemon::here(Start::Auto)?;
+    let mut daemon = Daemon::introduced(Start::Auto)?;
     let id = daemon.named(&args.id.id)?;
     let Message::Session { session, members, launch, ports, .. } =
         daemon.ask(GetSession { session_id: id, ports: true })?

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::mpsc};
-use vibes_tests::{PATIENCE, TestEnv, Wire, oracle};
+use vibes_tests::{PATIENCE, TestEnv, Wire, eventually, oracle};
 
 /// How many questions are answered twice; `VIBES_RACES` says another number.
 fn races() -> usize {
@@ -89,14 +89,18 @@ fn fault_69_of_two_answers_to_a_question_at_once_exactly_one_wins() {
         let [allowed, denied] = deciders.map(|decider| decider.join().expect("a decider does not panic"));
         (allowed, denied)
     });
-    // What the agent was told, by its own number of the question.
-    let mut told: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for entry in env.heard().iter().filter(|entry| entry.kind == "in") {
-        let line: Value = serde_json::from_str(&entry.line).expect("the daemon sends JSON");
-        if let (Some(id), Some(result)) = (line["id"].as_str(), line.get("result")) {
-            told.entry(id.to_owned()).or_default().push(result["outcome"]["optionId"].clone());
+    // What the agent was told, by its own number of the question. It does not wait for answers, so it may end first.
+    let told = || {
+        let mut told: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for entry in env.heard().iter().filter(|entry| entry.kind == "in") {
+            let Ok(line) = serde_json::from_str::<Value>(&entry.line) else { return None };
+            if let (Some(id), Some(result)) = (line["id"].as_str(), line.get("result")) {
+                told.entry(id.to_owned()).or_default().push(result["outcome"]["optionId"].clone());
+            }
         }
-    }
+        commands.iter().all(|(_, id)| told.contains_key(id)).then_some(told)
+    };
+    let told = eventually("the agent has heard all answers", told);
     let mut wins = [0, 0];
     for (permission, id) in &commands {
         let answers = [&allowed[permission], &denied[permission]];

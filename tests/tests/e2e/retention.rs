@@ -129,6 +129,10 @@ fn what_nobody_reads_stays_for_its_days_and_what_a_trigger_waits_for_stays() {
     eventually("nobody came to read it", || is_gone(&mut ada, &unread));
     assert_eq!(of(&usage(&env), &awaited)["stays"], "trigger");
     env.vibes(&["when", "rm", "1"]).ok();
+    // A daemon looks soon after its start, and then every ten seconds: who is told by one look leaves by the next one.
+    drop(ada);
+    env.vibes(&["daemon", "stop"]).ok();
+    let mut ada = start(21 * DAY);
     eventually("nothing waits for it any more", || is_gone(&mut ada, &awaited));
     oracle::check(&env);
 }
